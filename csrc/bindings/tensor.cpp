@@ -1,0 +1,303 @@
+#include "tensor.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "../memory.h"
+#include "dlpack.h"
+
+namespace pyconv {
+
+namespace {
+
+struct DTypeInfo {
+  const char* name;
+  size_t bytes;
+  uint8_t code;
+};
+constexpr DTypeInfo kDTypes[] = {{"float32", 4, dlpack::kFloat}, {"uint8", 1, dlpack::kUInt},
+                                 {"int32", 4, dlpack::kInt},     {"int64", 8, dlpack::kInt},
+                                 {"uint32", 4, dlpack::kUInt},   {"float64", 8, dlpack::kFloat}};
+
+const DTypeInfo& info(DType dtype) {
+  return kDTypes[static_cast<size_t>(dtype)];
+}
+
+Shape contiguous_strides(const Shape& shape, int64_t item) {
+  Shape strides(shape.size());
+  for (size_t i = shape.size(); i-- > 0; item *= shape[i]) strides[i] = item;
+  return strides;
+}
+
+// A NumPy array that shares the tensor's memory and keeps its owner alive.
+py::array to_numpy(const Tensor& tensor) {
+  auto* keep = new std::shared_ptr<void>(tensor.owner);
+  py::capsule base(keep, [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); });
+  py::array array(py::dtype(info(tensor.dtype).name), tensor.shape,
+                  contiguous_strides(tensor.shape, static_cast<int64_t>(item_bytes(tensor.dtype))), tensor.data,
+                  base);
+  if (tensor.read_only) array.attr("setflags")(py::arg("write") = false);
+  return array;
+}
+
+Tensor from_numpy(const py::array& array) {
+  const std::string name = py::str(static_cast<py::object>(array.dtype().attr("name")));
+  Tensor tensor;
+  tensor.dtype = dtype_of(name);
+  if (!(array.flags() & py::array::c_style) ||
+      reinterpret_cast<uintptr_t>(array.data()) % std::min<size_t>(item_bytes(tensor.dtype), 8))
+    throw py::value_error("[Tensor] expected a contiguous, aligned array; make one with numpy.ascontiguousarray");
+  tensor.shape.assign(array.shape(), array.shape() + array.ndim());
+  tensor.data = const_cast<void*>(array.data());
+  tensor.read_only = !array.writeable();
+  tensor.owner = std::shared_ptr<void>(new py::object(array), [](void* p) {
+    const py::gil_scoped_acquire gil;
+    delete static_cast<py::object*>(p);
+  });
+  return tensor;
+}
+
+// What a DLPack capsule we made keeps alive.
+template <class ManagedType>
+struct Exported {
+  ManagedType managed{};
+  Tensor tensor;
+  Shape strides;
+};
+
+template <class ManagedType>
+ManagedType* export_dlpack(const Tensor& tensor) {
+  auto* exported = new Exported<ManagedType>;
+  exported->tensor = tensor;
+  exported->strides = contiguous_strides(tensor.shape, 1);
+  const DTypeInfo& dtype = info(tensor.dtype);
+  exported->managed.array = {tensor.data,
+                             {dlpack::kCpu, 0},
+                             static_cast<int32_t>(tensor.shape.size()),
+                             {dtype.code, static_cast<uint8_t>(dtype.bytes * 8), 1},
+                             exported->tensor.shape.data(),
+                             exported->strides.data(),
+                             0};
+  exported->managed.manager_context = exported;
+  exported->managed.deleter = [](ManagedType* self) {
+    delete static_cast<Exported<ManagedType>*>(self->manager_context);
+  };
+  return &exported->managed;
+}
+
+template <class ManagedType>
+py::capsule capsule_of(ManagedType* managed, const char* name) {
+  return py::reinterpret_steal<py::capsule>(PyCapsule_New(managed, name, [](PyObject* capsule) {
+    const char* current = PyCapsule_GetName(capsule);
+    if (!current || std::strncmp(current, "used_", 5) == 0) return;
+    auto* unused = static_cast<ManagedType*>(PyCapsule_GetPointer(capsule, current));
+    if (unused->deleter) unused->deleter(unused);
+  }));
+}
+
+py::capsule dlpack_of(const Tensor& tensor, const py::object& max_version, const py::object& device,
+                      const py::object& copy) {
+  if (!device.is_none() && py::cast<std::pair<int, int>>(device) != std::pair<int, int>(dlpack::kCpu, 0))
+    throw py::buffer_error("[Tensor.__dlpack__] dl_device is another device than the tensor's, the CPU");
+  Tensor shared = tensor;
+  if (!copy.is_none() && py::cast<bool>(copy)) {
+    shared = empty(tensor.shape, tensor.dtype);
+    if (tensor.bytes()) std::memcpy(shared.data, tensor.data, tensor.bytes());
+  }
+  if (!max_version.is_none() && py::cast<std::pair<uint32_t, uint32_t>>(max_version).first >= 1) {
+    auto* managed = export_dlpack<dlpack::ManagedVersioned>(shared);
+    managed->version = {1, 0};
+    managed->flags = shared.read_only ? dlpack::kFlagReadOnly : 0;
+    return capsule_of(managed, "dltensor_versioned");
+  }
+  if (shared.read_only)
+    throw py::buffer_error(
+        "[Tensor.__dlpack__] the tensor is read-only, which only consumers of DLPack 1.0 understand; "
+        "export a copy of it");
+  return capsule_of(export_dlpack<dlpack::Managed>(shared), "dltensor");
+}
+
+DType dtype_from_dlpack(const dlpack::DataType& type) {
+  for (size_t i = 0; i < std::size(kDTypes); ++i)
+    if (type.lanes == 1 && type.code == kDTypes[i].code && type.bits == kDTypes[i].bytes * 8)
+      return static_cast<DType>(i);
+  throw py::type_error("[from_dlpack] dtype of DLPack code " + std::to_string(type.code) + " with " +
+                       std::to_string(type.bits) + " bits is not supported");
+}
+
+// Takes the capsule's contents over: the tensor's owner calls the producer's deleter.
+template <class ManagedType>
+Tensor import_dlpack(PyObject* capsule, const char* name, const char* used_name) {
+  auto* managed = static_cast<ManagedType*>(PyCapsule_GetPointer(capsule, name));
+  if (!managed) throw py::error_already_set();
+  const dlpack::Array& array = managed->array;
+  if (array.device.type != dlpack::kCpu)
+    throw py::value_error("[from_dlpack] the array is on DLPack device type " + std::to_string(array.device.type) +
+                          ", expected the CPU");
+  Tensor tensor;
+  tensor.dtype = dtype_from_dlpack(array.dtype);
+  tensor.shape.assign(array.shape, array.shape + array.ndim);
+  tensor.data = static_cast<char*>(array.data) + array.byte_offset;
+  if constexpr (std::is_same_v<ManagedType, dlpack::ManagedVersioned>)
+    tensor.read_only = managed->flags & dlpack::kFlagReadOnly;
+  const Shape strides = contiguous_strides(tensor.shape, 1);
+  bool contiguous = true;
+  for (size_t i = 0; array.strides && tensor.size() && i < strides.size(); ++i)
+    contiguous &= tensor.shape[i] == 1 || array.strides[i] == strides[i];
+  PyCapsule_SetName(capsule, used_name);
+  tensor.owner = std::shared_ptr<void>(managed, [](void* p) {
+    auto* self = static_cast<ManagedType*>(p);
+    const py::gil_scoped_acquire gil;
+    if (self->deleter) self->deleter(self);
+  });
+  if (contiguous) return tensor;
+
+  Tensor copy = empty(tensor.shape, tensor.dtype);
+  const size_t item = item_bytes(tensor.dtype);
+  Shape at(tensor.shape.size(), 0);
+  for (int64_t i = 0, n = tensor.size(); i < n; ++i) {
+    int64_t offset = 0;
+    for (size_t d = 0; d < at.size(); ++d) offset += at[d] * array.strides[d];
+    std::memcpy(copy.as<char>() + static_cast<size_t>(i) * item,
+                tensor.as<char>() + offset * static_cast<int64_t>(item), item);
+    for (size_t d = at.size(); d-- > 0 && ++at[d] == tensor.shape[d];) at[d] = 0;
+  }
+  return copy;
+}
+
+Tensor from_dlpack(const py::object& array) {
+  py::object capsule;
+  try {
+    capsule = array.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_TypeError)) throw;
+    capsule = array.attr("__dlpack__")();  // a producer from before DLPack 1.0
+  }
+  if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned"))
+    return import_dlpack<dlpack::ManagedVersioned>(capsule.ptr(), "dltensor_versioned", "used_dltensor_versioned");
+  return import_dlpack<dlpack::Managed>(capsule.ptr(), "dltensor", "used_dltensor");
+}
+
+Tensor reshaped(const Tensor& tensor, Shape shape) {
+  int64_t known = 1, unknown = -1;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == -1 && unknown < 0)
+      unknown = static_cast<int64_t>(i);
+    else
+      known *= shape[i];
+  }
+  if (unknown >= 0 && known > 0) shape[static_cast<size_t>(unknown)] = tensor.size() / known;
+  Tensor view = tensor;
+  view.shape = std::move(shape);
+  if (view.size() != tensor.size())
+    throw py::value_error("[Tensor.reshape] a tensor of shape " + shape_text(tensor.shape) +
+                          " has no view of shape " + shape_text(view.shape));
+  return view;
+}
+
+// `count` bytes of an arena as a tensor of another type.
+Tensor arena_view(const Tensor& arena, size_t offset, Shape shape, const std::string& dtype) {
+  Tensor view = arena;
+  view.dtype = dtype_of(dtype);
+  view.shape = std::move(shape);
+  view.data = arena.as<char>() + offset;
+  if (offset > arena.bytes() || view.bytes() > arena.bytes() - offset)
+    throw py::value_error("[Tensor.view] " + std::to_string(view.bytes()) + " bytes at " + std::to_string(offset) +
+                          " do not fit " + std::to_string(arena.bytes()));
+  return view;
+}
+
+}  // namespace
+
+int64_t Tensor::size() const {
+  int64_t product = 1;
+  for (const int64_t extent : shape) product *= extent;
+  return product;
+}
+
+size_t Tensor::bytes() const {
+  return static_cast<size_t>(size()) * item_bytes(dtype);
+}
+
+size_t item_bytes(DType dtype) {
+  return info(dtype).bytes;
+}
+const char* dtype_name(DType dtype) {
+  return info(dtype).name;
+}
+
+DType dtype_of(const std::string& name) {
+  for (size_t i = 0; i < std::size(kDTypes); ++i)
+    if (name == kDTypes[i].name) return static_cast<DType>(i);
+  throw py::type_error("[Tensor] dtype is " + name +
+                       ", expected one of float32, uint8, int32, int64, uint32, float64");
+}
+
+std::string shape_text(const Shape& shape) {
+  std::string text = "(";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+Tensor empty(Shape shape, DType dtype) {
+  Tensor tensor;
+  tensor.shape = std::move(shape);
+  tensor.dtype = dtype;
+  for (const int64_t extent : tensor.shape)
+    if (extent < 0) throw py::value_error("[Tensor] negative size in shape " + shape_text(tensor.shape));
+  tensor.owner = allocate(tensor.bytes());
+  tensor.data = tensor.owner.get();
+  return tensor;
+}
+
+void bind_tensor(py::module_& module) {
+  py::class_<Tensor>(module, "Tensor")
+      .def_property_readonly("shape", [](const Tensor& t) { return py::tuple(py::cast(t.shape)); })
+      .def_property_readonly("ndim", &Tensor::ndim)
+      .def_property_readonly("size", &Tensor::size)
+      .def_property_readonly("nbytes", &Tensor::bytes)
+      .def_property_readonly("dtype", [](const Tensor& t) { return dtype_name(t.dtype); })
+      .def_property_readonly("device", [](const Tensor&) { return "cpu"; })
+      .def_property_readonly("read_only", [](const Tensor& t) { return t.read_only; })
+      .def("numpy", &to_numpy)
+      .def(
+          "__array__",
+          [](const Tensor& t, const py::object& dtype, const py::object& copy) -> py::object {
+            py::object array = to_numpy(t);
+            if (!dtype.is_none()) array = array.attr("astype")(dtype, py::arg("copy") = false);
+            if (!copy.is_none() && py::cast<bool>(copy)) array = array.attr("copy")();
+            return array;
+          },
+          py::arg("dtype") = py::none(), py::arg("copy") = py::none())
+      .def(
+          "__dlpack__",
+          [](const Tensor& t, const py::object&, const py::object& max_version, const py::object& dl_device,
+             const py::object& copy) { return dlpack_of(t, max_version, dl_device, copy); },
+          py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
+          py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
+      .def("__dlpack_device__", [](const Tensor&) { return py::make_tuple(+dlpack::kCpu, 0); })
+      .def("reshape", &reshaped, py::arg("shape"))
+      .def("view", &arena_view, py::arg("offset"), py::arg("shape"), py::arg("dtype"))
+      .def("as_read_only",
+           [](Tensor t) {
+             t.read_only = true;
+             return t;
+           })
+      .def("__len__",
+           [](const Tensor& t) {
+             if (t.shape.empty()) throw py::type_error("len() of a 0-d Tensor");
+             return t.shape[0];
+           })
+      .def("__repr__", [](const Tensor& t) {
+        return "Tensor(shape=" + shape_text(t.shape) + ", dtype=" + dtype_name(t.dtype) + ", device=cpu)";
+      });
+  module.def(
+      "empty", [](Shape shape, const std::string& dtype) { return empty(std::move(shape), dtype_of(dtype)); },
+      py::arg("shape"), py::arg("dtype") = "float32");
+  module.def("from_numpy", &from_numpy, py::arg("array"));
+  module.def("from_dlpack", &from_dlpack, py::arg("array"));
+}
+
+}  // namespace pyconv

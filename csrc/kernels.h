@@ -1,0 +1,135 @@
+// THE CONTRACT between the bindings and the backends. A backend is one filled-in table of these pointers.
+//
+// Layout: NHWC activations, HWIO kernels, row-major, float32 unless said. Pointers are aligned to 4 bytes.
+// Outputs are overwritten unless marked `accumulates`; outputs never overlap inputs unless marked `in place`.
+// Sizes may be 0: nothing is read, outputs that have elements are written (a sum over nothing is 0).
+// NaN passes through every op (ReLU and max pooling included); the first of equal maxima wins, row by row.
+// Bitwise reproducible on one backend at any thread count: chunks depend on shapes alone, and a reduction
+// adds at most 16 partial sums, in order. The caller has checked all arguments; a Status reports what only
+// the backend can see.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "shapes.h"
+
+namespace pyconv {
+
+constexpr uint32_t kKernelsVersion = 1;
+constexpr int kMaxPartials = 16;
+
+struct Status {
+  const char* message;  // null: success; else text that stays valid until the thread's next call
+};
+constexpr Status kOk{nullptr};
+
+enum class Precision : int32_t { kFloat32, kTf32, kBfloat16 };
+enum class Conv2dAlgorithm : int32_t { kAuto, kDirect, kGemm };
+enum class Conv2dPass : int32_t { kForward, kBackwardInput, kBackwardWeight };
+
+struct Context {
+  void* stream;  // CUDA only
+  Precision precision;
+  Conv2dAlgorithm algorithm;
+  void* workspace;  // 64-byte aligned, at least what the op's `_workspace` entry asks for
+  size_t workspace_bytes;
+};
+
+// Counter-based randomness: rng points to {seed low, seed high, epoch, step}, in the backend's memory, read
+// when the op runs, so that a recorded program draws anew each step. See philox.h.
+using RngState = uint32_t[4];
+
+struct Kernels {
+  // ---- convolution. bias and dbias may be null.
+  Status (*conv2d)(const Context&, const Conv2dShape&, const float* x, const float* weight, const float* bias,
+                   float* y);
+  Status (*conv2d_backward_input)(const Context&, const Conv2dShape&, const float* dy, const float* weight,
+                                  float* dx);
+  Status (*conv2d_backward_weight)(const Context&, const Conv2dShape&, const float* dy, const float* x,
+                                   float* dweight, float* dbias);
+  size_t (*conv2d_workspace)(const Context&, const Conv2dShape&, Conv2dPass);
+
+  // ---- pooling. Padding never wins a maximum. argmax: offset kh * KW + kw in the window, uint8 while
+  // KH * KW <= 256, else int32; null to skip it. A window that sees only padding gives -inf, argmax 0.
+  Status (*max_pool2d)(const Context&, const Pool2dShape&, const float* x, float* y, void* argmax);
+  Status (*max_pool2d_backward)(const Context&, const Pool2dShape&, const float* dy, const void* argmax,
+                                float* dx);
+  Status (*avg_pool2d)(const Context&, const Pool2dShape&, const float* x, float* y);
+  Status (*avg_pool2d_backward)(const Context&, const Pool2dShape&, const float* dy, float* dx);
+
+  // ---- elementwise; all in place allowed (y == x, dx == dy, y == a or b).
+  Status (*relu)(const Context&, int64_t size, const float* x, float* y);
+  Status (*relu_backward)(const Context&, int64_t size, const float* dy, const float* y, float* dx);
+  Status (*add)(const Context&, int64_t size, const float* a, const float* b, float* y);
+  // Keeps an element with probability 1 - rate, scaled by 1 / (1 - rate). Its own gradient: call it on dy
+  // with the same rng. Element i takes word i % 4 of block i / 4.
+  Status (*dropout)(const Context&, const DropoutShape&, const uint32_t* rng, const float* x, float* y);
+
+  // ---- batch normalisation over M rows. gamma (null: 1), beta (null: 0). variance is biased, as Keras'.
+  // Training: writes mean (C) and rstd (C) = 1 / sqrt(variance + epsilon); running_* (null to skip) are
+  // updated in place. M == 0 leaves running_* as they are.
+  Status (*batch_norm)(const Context&, const BatchNormShape&, const float* x, const float* gamma,
+                       const float* beta, float* running_mean, float* running_variance, float* y, float* mean,
+                       float* rstd);
+  Status (*batch_norm_inference)(const Context&, const BatchNormShape&, const float* x, const float* gamma,
+                                 const float* beta, const float* mean, const float* variance, float* y);
+  // mean and rstd as saved by batch_norm; dx may be dy (in place). dgamma, dbeta may be null.
+  Status (*batch_norm_backward)(const Context&, const BatchNormShape&, const float* dy, const float* x,
+                                const float* gamma, const float* mean, const float* rstd, float* dx, float* dgamma,
+                                float* dbeta);
+  size_t (*batch_norm_workspace)(const Context&, const BatchNormShape&);
+
+  // ---- dense. bias and dbias may be null.
+  Status (*linear)(const Context&, const LinearShape&, const float* x, const float* weight, const float* bias,
+                   float* y);
+  Status (*linear_backward_input)(const Context&, const LinearShape&, const float* dy, const float* weight,
+                                  float* dx);
+  Status (*linear_backward_weight)(const Context&, const LinearShape&, const float* dy, const float* x,
+                                   float* dweight, float* dbias);
+  size_t (*linear_workspace)(const Context&, const LinearShape&, Conv2dPass);
+
+  // ---- classification. Exactly one of labels (N, int32 in [0, K)) and targets (N, K) is not null.
+  // label_smoothing and gradient_scale are softmax_cross_entropy's alone.
+  Status (*softmax)(const Context&, const ClassShape&, const float* x, float* y);
+  Status (*softmax_backward)(const Context&, const ClassShape&, const float* dy, const float* y, float* dx);
+  // loss (N): a row's cross-entropy in nats. dlogits may be null, or logits (in place).
+  Status (*softmax_cross_entropy)(const Context&, const ClassShape&, const float* logits, const int32_t* labels,
+                                  const float* targets, float* loss, float* dlogits);
+  // correct (N): 1 where the first largest score is the label (or the targets' first largest), else 0.
+  // A row with a NaN is 0.
+  Status (*accuracy)(const Context&, const ClassShape&, const float* scores, const int32_t* labels,
+                     const float* targets, float* correct);
+
+  // ---- reductions to one double. accumulates: *total += scale * sum.
+  Status (*sum)(const Context&, int64_t size, float scale, const float* x, double* total);
+  Status (*sum_of_squares)(const Context&, int64_t size, float scale, const float* x, double* total);
+
+  // ---- optimizer steps, in place on weight and state. The gradient is dweight + 2 * l2 * weight. All is
+  // left as it is while *guard is not finite (guard may be null): a NaN loss destroys nothing.
+  // hyper: {alpha, beta_1, beta_2, epsilon}; weight -= alpha * m / (sqrt(v) + epsilon).
+  Status (*adam)(const Context&, int64_t size, float l2, const float* hyper, const double* guard,
+                 const float* dweight, float* weight, float* m, float* v);
+  // hyper: {learning_rate, momentum}; velocity = momentum * velocity - learning_rate * g;
+  // weight += nesterov ? momentum * velocity - learning_rate * g : velocity. velocity is null without momentum.
+  Status (*sgd)(const Context&, int64_t size, float l2, int32_t nesterov, const float* hyper, const double* guard,
+                const float* dweight, float* weight, float* velocity);
+
+  // ---- batches. source is uint8 or float32 with M examples; index (N, null: 0, 1, 2, ...) picks them,
+  // entries in [0, M). scale, shift (C; null: 1, 0): y = scale * value + shift.
+  Status (*gather)(const Context&, const GatherShape&, DType source_type, const void* source, const int32_t* index,
+                   const float* scale, const float* shift, float* y);
+  // Bilinear warp: output pixel (h, w) reads source row m0 h + m1 w + m2, column m3 h + m4 w + m5 (pixels,
+  // centres at integers). Outside: nearest edge pixel, fill_value, or reflection about the edge (d c b a |
+  // a b c d | d c b a).
+  Status (*affine)(const Context&, const AffineShape&, DType source_type, const void* source, const int32_t* index,
+                   const float* matrix, const float* scale, const float* shift, float* y);
+  // matrix (N, 6) for affine: rotation about the centre after the shift, then flips, as Keras'
+  // ImageDataGenerator composes them. Example index[i] draws Philox block index[i] of (kPhiloxAugment, epoch,
+  // step 0 whatever rng says): an image's warp does not depend on its place in the batch. Words 0-3: angle,
+  // row shift, column shift, flips (bit 31 horizontal, bit 30 vertical).
+  Status (*random_affine)(const Context&, const RandomAffineShape&, const uint32_t* rng, const int32_t* index,
+                          float* matrix);
+};
+
+}  // namespace pyconv

@@ -1,0 +1,204 @@
+// A small pool of our own. Each worker sleeps on a ticket of its own, so that a call wakes only as many
+// threads as it has chunks for. A caller that finds the pool taken (another caller, or a task that calls
+// parallel_for itself) runs its chunks alone: the same chunks, so the same bits.
+#include "parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace pyconv {
+
+namespace {
+
+constexpr int kMaxThreads = 1024;
+constexpr int kSpins = 4000;  // about 40 us of pauses: longer than the gap between two ops of a plan
+
+inline void pause_cpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits until value differs from `old`: spins, then sleeps on the futex behind std::atomic::wait.
+template <class T>
+void wait_while_equal(const std::atomic<T>& value, T old) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    pause_cpu();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+class Pool {
+ public:
+  explicit Pool(int threads) : workers_(static_cast<size_t>(threads - 1)) {
+    for (auto& worker : workers_) {
+      worker = std::make_unique<Worker>();
+      worker->thread = std::thread([this, w = worker.get()] { serve(*w); });
+    }
+  }
+
+  ~Pool() {
+    stop_ = true;
+    for (auto& worker : workers_) {
+      worker->ticket.fetch_add(1, std::memory_order_release);
+      worker->ticket.notify_one();
+    }
+    for (auto& worker : workers_) worker->thread.join();
+  }
+
+  void run(int64_t chunks, ChunkTask task, void* data) {
+    const int64_t helpers = std::min<int64_t>(static_cast<int64_t>(workers_.size()), chunks - 1);
+    std::unique_lock lock(taken_, std::try_to_lock);
+    if (helpers <= 0 || !lock.owns_lock()) {
+      for (int64_t i = 0; i < chunks; ++i) task(data, i);
+      return;
+    }
+    task_ = task;
+    data_ = data;
+    chunks_ = chunks;
+    next_.store(0, std::memory_order_relaxed);
+    busy_.store(static_cast<int>(helpers), std::memory_order_relaxed);
+    for (int64_t i = 0; i < helpers; ++i) {
+      workers_[static_cast<size_t>(i)]->ticket.fetch_add(1, std::memory_order_release);
+      workers_[static_cast<size_t>(i)]->ticket.notify_one();
+    }
+    claim();
+    for (int left; (left = busy_.load(std::memory_order_acquire)) != 0;) wait_while_equal(busy_, left);
+  }
+
+ private:
+  struct alignas(64) Worker {
+    std::atomic<uint32_t> ticket{0};
+    std::thread thread;
+  };
+
+  void claim() {
+    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) task_(data_, i);
+  }
+
+  void serve(Worker& worker) {
+    for (uint32_t seen = 0;; ++seen) {
+      wait_while_equal(worker.ticket, seen);
+      if (stop_) return;
+      claim();
+      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    }
+  }
+
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::mutex taken_;
+  ChunkTask task_ = nullptr;
+  void* data_ = nullptr;
+  int64_t chunks_ = 0;
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<int> busy_{0};
+  std::atomic<bool> stop_{false};
+};
+
+struct State {
+  std::mutex mutex;
+  std::shared_ptr<Pool> pool;
+  int threads = 0;  // 0: not decided yet
+};
+
+// Never destroyed: a worker may still run while the process exits.
+State* state = new State;
+
+int threads_from_environment() {
+  if (const char* text = std::getenv("PYCONV_NUM_THREADS"); text && *text) {
+    const int wanted = std::atoi(text);
+    if (wanted >= 1) return std::min(wanted, kMaxThreads);
+    std::fprintf(stderr,
+                 "pyconv: PYCONV_NUM_THREADS is '%s', expected a number of at least 1; using the default\n", text);
+  }
+  return available_processors();
+}
+
+// In a forked child the workers are gone and locks may be held: start afresh, and leak the parent's state.
+void after_fork() {
+  const int threads = state->threads;
+  state = new State;
+  state->threads = threads;
+}
+
+int decided_threads() {
+  if (state->threads == 0) {
+    static const int registered = pthread_atfork(nullptr, nullptr, after_fork);
+    (void)registered;
+    state->threads = threads_from_environment();
+  }
+  return state->threads;
+}
+
+std::shared_ptr<Pool> shared_pool() {
+  const std::lock_guard lock(state->mutex);
+  if (!state->pool) state->pool = std::make_shared<Pool>(decided_threads());
+  return state->pool;
+}
+
+// Processors' worth of time that the cgroup's quota allows, or 0 for no limit.
+int cgroup_processors() {
+  double quota = -1, period = -1;
+  if (FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
+    if (std::fscanf(file, "%lf %lf", &quota, &period) != 2) quota = -1;  // "max": no limit
+    std::fclose(file);
+  } else {
+    const auto read = [](const char* path) {
+      double value = -1;
+      if (FILE* f = std::fopen(path, "r")) {
+        if (std::fscanf(f, "%lf", &value) != 1) value = -1;
+        std::fclose(f);
+      }
+      return value;
+    };
+    quota = read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+    period = read("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  }
+  return quota > 0 && period > 0 ? std::max(1, static_cast<int>(quota / period + 0.5)) : 0;
+}
+
+}  // namespace
+
+int available_processors() {
+  int count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  cpu_set_t* set = CPU_ALLOC(kMaxThreads);
+  const size_t bytes = CPU_ALLOC_SIZE(kMaxThreads);
+  if (sched_getaffinity(0, bytes, set) == 0) count = std::max(1, CPU_COUNT_S(bytes, set));
+  CPU_FREE(set);
+  const int quota = cgroup_processors();
+  return std::min(quota > 0 ? std::min(count, quota) : count, kMaxThreads);
+}
+
+int num_threads() {
+  const std::lock_guard lock(state->mutex);
+  return decided_threads();
+}
+
+void set_num_threads(int threads) {
+  const std::shared_ptr<Pool> old = [&] {
+    const std::lock_guard lock(state->mutex);
+    decided_threads();
+    state->threads = std::clamp(threads, 1, kMaxThreads);
+    return std::move(state->pool);
+  }();
+}  // the old pool ends here, or with the last call that runs on it
+
+void parallel_for(int64_t chunks, ChunkTask task, void* data) {
+  if (chunks == 1) return task(data, 0);
+  if (chunks > 1) shared_pool()->run(chunks, task, data);
+}
+
+}  // namespace pyconv

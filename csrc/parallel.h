@@ -1,0 +1,20 @@
+// Work is cut into chunks that the shape alone decides; threads claim them in any order.
+#pragma once
+
+#include <cstdint>
+
+namespace pyconv {
+
+using ChunkTask = void (*)(void* data, int64_t chunk);
+
+// Runs task(data, i) for every i in [0, chunks) and returns when all are done. Safe from several threads at
+// once, from inside a task, and in a forked child.
+void parallel_for(int64_t chunks, ChunkTask task, void* data);
+
+// The processors that the affinity mask and the cgroup quota allow, at least 1.
+int available_processors();
+
+int num_threads();
+void set_num_threads(int threads);  // threads >= 1
+
+}  // namespace pyconv

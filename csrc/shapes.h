@@ -1,0 +1,86 @@
+// Sizes of the ops: plain structs that cross the C ABI, and the size arithmetic. No loops over elements.
+#pragma once
+
+#include <cstdint>
+
+namespace pyconv {
+
+enum class DType : int32_t { kFloat32, kUint8, kInt32, kInt64, kUint32, kFloat64 };
+
+// x (N, H, W, C_in), weight (KH, KW, C_in / groups, C_out), bias (C_out), y (N, OH, OW, C_out).
+struct Conv2dShape {
+  int64_t N, H, W, C_in, C_out, KH, KW, OH, OW;
+  int64_t stride_h, stride_w;
+  int64_t pad_top, pad_bottom, pad_left, pad_right;
+  int64_t dilation_h, dilation_w;
+  int64_t groups;
+};
+
+// x (N, H, W, C), window (KH, KW), y and argmax (N, OH, OW, C).
+struct Pool2dShape {
+  int64_t N, H, W, C, KH, KW, OH, OW;
+  int64_t stride_h, stride_w;
+  int64_t pad_top, pad_bottom, pad_left, pad_right;
+  int64_t dilation_h, dilation_w;
+  int32_t count_include_pad;  // average pooling only: divide by the window, or by its valid part
+};
+
+// x (M, C): M = N * H * W rows of C channels.
+struct BatchNormShape {
+  int64_t M, C;
+  float epsilon, momentum;  // running = momentum * running + (1 - momentum) * batch (Keras' meaning)
+};
+
+// x (N, C_in), weight (C_in, C_out), bias (C_out), y (N, C_out).
+struct LinearShape {
+  int64_t N, C_in, C_out;
+};
+
+struct DropoutShape {
+  int64_t size;
+  float rate;        // fraction of elements set to zero, in [0, 1)
+  uint32_t purpose;  // Philox purpose: a mask of its own for each layer
+};
+
+// N rows of K classes.
+struct ClassShape {
+  int64_t N, K;
+  float label_smoothing;  // targets become (1 - s) * target + s / K
+  float gradient_scale;   // dlogits = gradient_scale * (softmax - target); 1 / N gives the mean's gradient
+};
+
+// source (M, elements), index (N), y (N, elements); element e belongs to channel e % C.
+struct GatherShape {
+  int64_t N, M, elements, C;
+};
+
+enum class FillMode : int32_t { kNearest, kConstant, kReflect };
+
+// source (M, H, W, C), index (N), matrix (N, 6), y (N, H, W, C).
+struct AffineShape {
+  int64_t N, M, H, W, C;
+  FillMode fill_mode;
+  float fill_value;  // for kConstant
+};
+
+// Ranges of the random transforms, in Keras' units.
+struct RandomAffineShape {
+  int64_t N, H, W;
+  float rotation_range;                    // degrees: uniform in [-r, r]
+  float height_shift_range;                // fraction of H: uniform in [-r, r]
+  float width_shift_range;                 // fraction of W: uniform in [-r, r]
+  int32_t horizontal_flip, vertical_flip;  // each with probability 1/2
+};
+
+// Output size of a sliding window; with ceil_mode the last window may start inside the input or its leading
+// padding and overhang the end, as in PyTorch.
+inline int64_t window_output_size(int64_t size, int64_t kernel, int64_t stride, int64_t pad_before,
+                                  int64_t pad_after, int64_t dilation, bool ceil_mode) {
+  const int64_t span = size + pad_before + pad_after - dilation * (kernel - 1) - 1;
+  if (span < 0) return 0;
+  int64_t out = (span + (ceil_mode ? stride - 1 : 0)) / stride + 1;
+  if (ceil_mode && (out - 1) * stride >= size + pad_before) --out;
+  return out;
+}
+
+}  // namespace pyconv
