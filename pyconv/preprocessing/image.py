@@ -1,0 +1,211 @@
+"""`ImageDataGenerator`: endless batches of augmented images from arrays, with Keras' arguments."""
+
+import numpy as np
+
+from pyconv import _core
+from pyconv.philox import permutation, to_rng_state
+from pyconv.preprocessing.augmentation import Augmentation
+
+# Keras' other arguments, accepted at the values that switch them off.
+_NOT_OFFERED = {
+    "samplewise_center": (False,),
+    "samplewise_std_normalization": (False,),
+    "zca_whitening": (False,),
+    "zca_epsilon": (1e-6,),
+    "brightness_range": (None,),
+    "shear_range": (0,),
+    "zoom_range": (0,),
+    "channel_shift_range": (0,),
+    "data_format": (None, "channels_last"),
+    "validation_split": (0,),
+    "interpolation_order": (1,),
+    "dtype": (None, "float32"),
+}
+
+
+class ImageDataGenerator:
+    """Batches of augmented, standardised images, as Keras' class of the same name.
+
+    Each image is warped (see `Augmentation`), then goes through `preprocessing_function` and is multiplied by
+    `rescale`, then the data set's mean is subtracted and the result divided by its standard deviation.
+
+    Args:
+        featurewise_center: subtract the mean of each channel over the data set given to `fit`.
+        featurewise_std_normalization: divide by the standard deviation of each channel (+ 1e-6).
+        rotation_range: degrees.
+        width_shift_range: fraction of the width.
+        height_shift_range: fraction of the height.
+        fill_mode: what lies outside the image: "nearest", "constant" or "reflect".
+        cval: the value outside for "constant", in the units of the source.
+        horizontal_flip: mirror left and right with probability 1/2.
+        vertical_flip: mirror top and bottom with probability 1/2.
+        rescale: factor, or None.
+        preprocessing_function: takes one image (H, W, C), float32, and returns one of the same shape.
+        **others: Keras' other arguments, at the values that switch them off.
+
+    Raises:
+        ValueError: for an argument that Keras has and pyconv does not offer, or a value out of range.
+        TypeError: for an argument that Keras does not have.
+    """
+
+    def __init__(
+        self,
+        featurewise_center=False,
+        featurewise_std_normalization=False,
+        rotation_range=0,
+        width_shift_range=0.0,
+        height_shift_range=0.0,
+        fill_mode="nearest",
+        cval=0.0,
+        horizontal_flip=False,
+        vertical_flip=False,
+        rescale=None,
+        preprocessing_function=None,
+        **others,
+    ):
+        for name, value in others.items():
+            if name not in _NOT_OFFERED:
+                raise TypeError(f"[ImageDataGenerator] unknown argument {name!r}")
+            if value not in _NOT_OFFERED[name]:
+                raise ValueError(
+                    f"[ImageDataGenerator] {name} is {value!r}: pyconv offers rotation, shifts, flips, "
+                    "rescale, featurewise_center, featurewise_std_normalization and preprocessing_function"
+                )
+        self.augmentation = Augmentation(
+            rotation_range,
+            width_shift_range,
+            height_shift_range,
+            horizontal_flip,
+            vertical_flip,
+            fill_mode,
+            cval,
+        )
+        self.featurewise_center = featurewise_center
+        self.featurewise_std_normalization = featurewise_std_normalization
+        self.rescale = rescale
+        self.preprocessing_function = preprocessing_function
+        self.mean = self.std = None
+
+    def fit(self, x):
+        """Take the mean and the standard deviation of each channel from the images `x` (M, H, W, C).
+
+        They are those of the images as `flow` gives them, before centring and without augmentation.
+        """
+        x = _check_images(x)
+        count, total, squares = 0, 0.0, 0.0
+        for first in range(0, len(x), 1024):  # in float64, a part at a time
+            part = self._prepare(x[first : first + 1024].astype(np.float32)).astype(np.float64)
+            part = part.reshape(-1, x.shape[-1])
+            count += len(part)
+            total += part.sum(0)
+            squares += (part * part).sum(0)
+        mean = total / max(count, 1)
+        self.mean = mean.astype(np.float32)
+        self.std = np.sqrt(np.maximum(squares / max(count, 1) - mean * mean, 0)).astype(np.float32)
+
+    def flow(self, x, y=None, batch_size=32, shuffle=True, seed=None):
+        """Return an endless iterator over batches of `x`, or of `x` and `y`; its length is that of an epoch.
+
+        Args:
+            x: images (M, H, W, C), uint8 or any real type.
+            y: labels, M of them, of any type and shape; None for batches of images alone.
+            batch_size: images a batch; the last one of an epoch may have fewer.
+            shuffle: a new order each epoch.
+            seed: integer in [0, 2**64), for order and augmentation; None means 0.
+        """
+        return ArrayIterator(self, x, y, batch_size, shuffle, 0 if seed is None else seed)
+
+    def _prepare(self, images):
+        """Apply `preprocessing_function` and `rescale` to float32 images, in place."""
+        if self.preprocessing_function:
+            for image in images:
+                image[...] = self.preprocessing_function(image)
+        if self.rescale:
+            images *= np.float32(self.rescale)
+        return images
+
+    def _standardisation(self, channels):
+        """Return `scale` and `shift` (C,): what centring and division come to as scale * value + shift."""
+        scale, shift = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+        if (self.featurewise_center or self.featurewise_std_normalization) and self.mean is None:
+            raise ValueError(
+                "[ImageDataGenerator] featurewise_center and featurewise_std_normalization need statistics: "
+                "call fit(x) first"
+            )
+        if self.featurewise_std_normalization:
+            scale /= self.std + np.float32(1e-6)
+        if self.featurewise_center:
+            shift -= self.mean * scale
+        return scale, shift
+
+
+class ArrayIterator:
+    """Batches from arrays for ever: each pass is an epoch with a new order and new augmentation.
+
+    `epoch` and `batch` name the next batch; set them to continue where another iterator was.
+    """
+
+    def __init__(self, generator, x, y, batch_size, shuffle, seed):
+        x = _check_images(x)
+        if y is not None and len(y) != len(x):
+            raise ValueError(f"[flow] y has {len(y)} labels, x has {len(x)} images")
+        if batch_size < 1:
+            raise ValueError(f"[flow] batch_size is {batch_size}, expected at least 1")
+        if not len(x):
+            raise ValueError("[flow] x has no images")
+        to_rng_state(seed)  # for its checks
+        self.y = None if y is None else np.asarray(y)
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.epoch = self.batch = 0
+        self._generator = generator
+        self._source = _core.from_numpy(
+            np.require(x, np.uint8 if x.dtype == np.uint8 else np.float32, ["C", "A"])
+        )
+        self._order, self._order_of = None, None
+
+        scale, shift = generator._standardisation(x.shape[-1])
+        if not generator.preprocessing_function and generator.rescale:
+            scale *= np.float32(generator.rescale)
+        self._scale, self._shift = scale, shift
+
+    def __len__(self):
+        return -(-self._source.shape[0] // self.batch_size)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.shuffle and self._order_of != self.epoch:
+            self._order = permutation(self._source.shape[0], seed=self.seed, epoch=self.epoch)
+            self._order_of = self.epoch
+        elif self._order is None:
+            self._order = np.arange(self._source.shape[0], dtype=np.int32)
+        index = self._order[self.batch * self.batch_size : (self.batch + 1) * self.batch_size]
+        images = self._images(index)
+        self.batch += 1
+        if self.batch == len(self):
+            self.epoch, self.batch = self.epoch + 1, 0
+        return images if self.y is None else (images, self.y[index])
+
+    def _images(self, index):
+        generator, scale, shift = self._generator, self._scale, self._shift
+        if not generator.preprocessing_function:
+            return self._warp(index, _core.from_numpy(scale), _core.from_numpy(shift))
+        return generator._prepare(self._warp(index, None, None)) * scale + shift
+
+    def _warp(self, index, scale, shift):
+        index = _core.from_numpy(index)
+        augmentation = self._generator.augmentation
+        if augmentation.is_identity:
+            return _core.gather(self._source, index, scale=scale, shift=shift).numpy()
+        rng = _core.from_numpy(to_rng_state(self.seed, self.epoch))
+        return augmentation.warp(self._source, index, rng, scale=scale, shift=shift).numpy()
+
+
+def _check_images(x):
+    x = np.asarray(x)
+    if x.ndim != 4:
+        raise ValueError(
+            f"[ImageDataGenerator] x has shape {x.shape}, expected (images, height, width, channels)"
+        )
+    return x
