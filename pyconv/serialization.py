@@ -14,16 +14,22 @@ class Configurable:
 
     def get_config(self):
         """Return the constructor's arguments as a JSON-ready dict."""
-        names = [p.name for p in inspect.signature(type(self).__init__).parameters.values()][1:]
-        return {name: serialize(getattr(self, name)) for name in names}
+        return {name: serialize(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
 
     @classmethod
     def from_config(cls, config):
         """Build an object from what `get_config` returned."""
         return cls(**{name: deserialize(value) for name, value in config.items()})
 
+    def _expect(self, name, holds, expected):
+        """Raise ValueError about the argument `name` unless it holds what the constructor asks of it."""
+        if not holds:
+            raise ValueError(
+                f"[{type(self).__name__}] {name} is {getattr(self, name)!r}, expected {expected}"
+            )
+
     def __repr__(self):
-        arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.get_config())
+        arguments = ", ".join(f"{name}={deserialize(value)!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 
 
@@ -41,7 +47,9 @@ def deserialize(value):
     if isinstance(value, dict) and value.keys() == {"class_name", "config"}:
         name = value["class_name"]
         if name not in _REGISTRY:
-            raise ValueError(f"[deserialize] unknown class {name!r}, expected one of {', '.join(sorted(_REGISTRY))}")
+            raise ValueError(
+                f"[deserialize] unknown class {name!r}, expected one of {', '.join(sorted(_REGISTRY))}"
+            )
         return _REGISTRY[name].from_config(value["config"])
     if isinstance(value, list):
         return [deserialize(item) for item in value]

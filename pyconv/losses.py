@@ -1,0 +1,42 @@
+"""Training losses, by Keras' names. The kernel fuses them with the softmax before them."""
+
+from pyconv.serialization import Configurable, find
+
+
+class CategoricalCrossentropy(Configurable):
+    """Cross-entropy in nats, averaged over the batch; targets (N, K): one-hot rows or probabilities.
+
+    `from_logits=False` (Keras' default) asks for a model that ends in a softmax, which the loss then
+    absorbs; with True the model's output is the logits. `label_smoothing` s in [0, 1): targets become
+    (1 - s) * target + s / K.
+    """
+
+    sparse = False
+
+    def __init__(self, from_logits=False, label_smoothing=0.0):
+        self.from_logits = from_logits
+        self.label_smoothing = label_smoothing
+        self._expect("label_smoothing", 0 <= label_smoothing < 1, "a number in [0, 1)")
+
+
+class SparseCategoricalCrossentropy(Configurable):
+    """`CategoricalCrossentropy` for integer labels, (N,) or (N, 1)."""
+
+    sparse = True
+    label_smoothing = 0.0
+
+    def __init__(self, from_logits=False):
+        self.from_logits = from_logits
+
+
+_CLASSES = {
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+}
+
+
+def get(identifier):
+    """Return the loss that `identifier` (an instance, a Keras name or a config) means."""
+    if identifier is None:
+        raise ValueError(f"[loss] loss is None, expected one of {', '.join(_CLASSES)}")
+    return find(identifier, _CLASSES, "loss")

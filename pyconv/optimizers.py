@@ -1,0 +1,129 @@
+"""Optimizers: what changes from step to step. The kernels do the arithmetic on the parameters."""
+
+import math
+
+import numpy as np
+
+from pyconv import _core
+from pyconv.schedules import LearningRateSchedule
+from pyconv.serialization import Configurable, find, serialize
+
+
+class Optimizer(Configurable):
+    """A rule that moves parameters against their gradients.
+
+    `slots` names the arrays it keeps beside each parameter, of the parameter's shape, starting at 0.
+    `iterations` counts the steps taken.
+    """
+
+    slots = ()
+
+    def __init__(self, learning_rate):
+        self.iterations = 0
+        self.learning_rate = learning_rate
+
+    @property
+    def learning_rate(self):
+        """The learning rate of the next step; a number or a schedule can be set."""
+        rate = self._learning_rate
+        return float(rate(self.iterations)) if isinstance(rate, LearningRateSchedule) else rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        if isinstance(rate, LearningRateSchedule):
+            self._learning_rate = rate
+            return
+        if isinstance(getattr(self, "_learning_rate", None), LearningRateSchedule):
+            raise TypeError(
+                f"[{type(self).__name__}] learning_rate follows {self._learning_rate!r} and cannot be set to "
+                f"{rate!r}; give the optimizer a number to let callbacks change it"
+            )
+        self._learning_rate = float(rate)
+        self._expect(
+            "learning_rate", 0 <= self._learning_rate < math.inf, "a number of at least 0 or a schedule"
+        )
+
+    def hyper(self):
+        """Return what the kernel needs for the next step: float32 (4,)."""
+        raise NotImplementedError
+
+    def update(self, dweight, weight, slots, hyper, *, l2=0.0, guard=None):
+        """Move `weight` and its `slots` (a dict) in place; all are Tensors, `hyper` what `hyper()` returned.
+
+        The gradient is `dweight + 2 * l2 * weight`. Nothing moves while `guard` (float64) is not finite.
+        """
+        raise NotImplementedError
+
+    def get_config(self):
+        """Return the constructor's arguments as a JSON-ready dict."""
+        return {**super().get_config(), "learning_rate": serialize(self._learning_rate)}
+
+    def get_state(self):
+        """Return what training has changed besides the slots, JSON-ready."""
+        scheduled = isinstance(self._learning_rate, LearningRateSchedule)
+        return {"iterations": self.iterations, "learning_rate": None if scheduled else self._learning_rate}
+
+    def set_state(self, state):
+        """Restore what `get_state` returned. A schedule stays: it follows the step."""
+        self.iterations = int(state["iterations"])
+        if not isinstance(self._learning_rate, LearningRateSchedule) and state["learning_rate"] is not None:
+            self.learning_rate = state["learning_rate"]
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, https://arxiv.org/abs/1412.6980), with Keras' epsilon.
+
+    weight -= alpha * m / (sqrt(v) + epsilon), alpha = learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t):
+    the formulation just before the paper's section 2.1, whose epsilon is its "epsilon hat".
+    """
+
+    slots = ("m", "v")
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        super().__init__(learning_rate)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self._expect("beta_1", 0 <= beta_1 < 1, "a number in [0, 1)")
+        self._expect("beta_2", 0 <= beta_2 < 1, "a number in [0, 1)")
+        self._expect("epsilon", epsilon > 0, "a number greater than 0")
+
+    def hyper(self):
+        """Return {alpha, beta_1, beta_2, epsilon} for the next step."""
+        step = self.iterations + 1
+        alpha = self.learning_rate * math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        return np.array([alpha, self.beta_1, self.beta_2, self.epsilon], np.float32)
+
+    def update(self, dweight, weight, slots, hyper, *, l2=0.0, guard=None):
+        """Move `weight`, `m` and `v` in place."""
+        _core.adam(dweight, weight, slots["m"], slots["v"], hyper, l2=l2, guard=guard)
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum, as Keras.
+
+    velocity = momentum * velocity - learning_rate * gradient; the weight moves by velocity, or with
+    `nesterov` by momentum * velocity - learning_rate * gradient.
+    """
+
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False):
+        super().__init__(learning_rate)
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self._expect("momentum", 0 <= momentum <= 1, "a number in [0, 1]")
+        self.slots = ("velocity",) if momentum else ()
+
+    def hyper(self):
+        """Return {learning_rate, momentum, 0, 0} for the next step."""
+        return np.array([self.learning_rate, self.momentum, 0, 0], np.float32)
+
+    def update(self, dweight, weight, slots, hyper, *, l2=0.0, guard=None):
+        """Move `weight` and, with momentum, `velocity` in place."""
+        _core.sgd(dweight, weight, slots.get("velocity"), hyper, l2=l2, nesterov=self.nesterov, guard=guard)
+
+
+def get(identifier):
+    """Return the optimizer that `identifier` (an instance, "adam", "sgd" or a config) means."""
+    if identifier is None:
+        raise ValueError("[optimizer] optimizer is None, expected one of adam, sgd")
+    return find(identifier, {"adam": Adam, "sgd": SGD}, "optimizer")
