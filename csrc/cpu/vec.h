@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #define PYCONV_INLINE __attribute__((always_inline)) static inline
+#define PYCONV_INLINE_MEMBER __attribute__((always_inline)) inline
 #define PYCONV_UNROLL _Pragma("GCC unroll 32")
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {

@@ -1,0 +1,131 @@
+#include <pybind11/stl.h>
+
+#include "call.h"
+#include "geometry.h"
+
+namespace pyconv {
+
+namespace {
+
+// The keyword arguments that the three passes share.
+struct Options {
+  py::object stride, padding, dilation;
+  int64_t groups;
+};
+
+Conv2dAlgorithm algorithm_of(const char* op, const std::string& name) {
+  if (name == "auto") return Conv2dAlgorithm::kAuto;
+  if (name == "direct") return Conv2dAlgorithm::kDirect;
+  if (name == "gemm") return Conv2dAlgorithm::kGemm;
+  fail(op, "algorithm is '", name, "', expected 'auto', 'direct' or 'gemm'");
+}
+
+Conv2dShape shape_of(const char* op, const Shape& x, const Shape& weight, const Options& o) {
+  return conv2d_shape(op, x, weight, o.stride, o.padding, o.dilation, o.groups);
+}
+
+size_t workspace(Conv2dAlgorithm algorithm, const Conv2dShape& shape, Conv2dPass pass) {
+  return backend().kernels->conv2d_workspace(planning_context(algorithm), shape, pass);
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const Options& options,
+              const std::string& algorithm_name, const OptionalTensor& out) {
+  const char* op = "conv2d";
+  check_dtype(op, "x", x, DType::kFloat32);
+  check_dtype(op, "weight", weight, DType::kFloat32);
+  const Conv2dShape s = shape_of(op, x.shape, weight.shape, options);
+  check_shape(op, "bias", bias, {s.C_out});
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C_out});
+  submit(
+      op, {&x, &weight, pointer(bias), &y},
+      [=, run = backend().kernels->conv2d, x = x.as<float>(), weight = weight.as<float>(),
+       bias = data_or_null(bias),
+       y = y.as<float>()](const Context& context) { return run(context, s, x, weight, bias, y); },
+      workspace(algorithm, s, Conv2dPass::kForward), algorithm);
+  return y;
+}
+
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Options& options,
+                             const std::string& algorithm_name, const OptionalTensor& out) {
+  const char* op = "conv2d_backward_input";
+  check_dtype(op, "weight", weight, DType::kFloat32);
+  const Conv2dShape s = shape_of(op, x_shape, weight.shape, options);
+  check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Tensor dx = output(op, "dx", out, x_shape);
+  submit(
+      op, {&dy, &weight, &dx},
+      [=, run = backend().kernels->conv2d_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
+       dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, dx); },
+      workspace(algorithm, s, Conv2dPass::kBackwardInput), algorithm);
+  return dx;
+}
+
+std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const Tensor& x,
+                                                         const Shape& weight_shape, const Options& options,
+                                                         const std::string& algorithm_name, bool with_bias,
+                                                         const OptionalTensor& dweight_out,
+                                                         const OptionalTensor& dbias_out) {
+  const char* op = "conv2d_backward_weight";
+  check_dtype(op, "x", x, DType::kFloat32);
+  const Conv2dShape s = shape_of(op, x.shape, weight_shape, options);
+  check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Tensor dweight = output(op, "dweight", dweight_out, weight_shape);
+  const OptionalTensor dbias =
+      with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
+  submit(
+      op, {&dy, &x, &dweight, pointer(dbias)},
+      [=, run = backend().kernels->conv2d_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
+       dweight = dweight.as<float>(),
+       dbias = data_or_null(dbias)](const Context& context) { return run(context, s, dy, x, dweight, dbias); },
+      workspace(algorithm, s, Conv2dPass::kBackwardWeight), algorithm);
+  return {dweight, dbias};
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& module) {
+  const auto stride = py::arg("stride") = 1, padding = py::arg("padding") = 0, dilation = py::arg("dilation") = 1,
+             groups = py::arg("groups") = 1, algorithm = py::arg("algorithm") = "auto";
+  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
+  module.def(
+      "conv2d",
+      [](const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const py::object& stride,
+         const py::object& padding, const py::object& dilation, int64_t groups, const std::string& algorithm,
+         const OptionalTensor& y) {
+        return conv2d(x, weight, bias, {stride, padding, dilation, groups}, algorithm, y);
+      },
+      py::arg("x"), py::arg("weight"), none("bias"), py::kw_only(), stride, padding, dilation, groups, algorithm,
+      none("y"));
+  module.def(
+      "conv2d_backward_input",
+      [](const Tensor& dy, const Tensor& weight, const Shape& x_shape, const py::object& stride,
+         const py::object& padding, const py::object& dilation, int64_t groups, const std::string& algorithm,
+         const OptionalTensor& dx) {
+        return conv2d_backward_input(dy, weight, x_shape, {stride, padding, dilation, groups}, algorithm, dx);
+      },
+      py::arg("dy"), py::arg("weight"), py::arg("x_shape"), py::kw_only(), stride, padding, dilation, groups,
+      algorithm, none("dx"));
+  module.def(
+      "conv2d_backward_weight",
+      [](const Tensor& dy, const Tensor& x, const Shape& weight_shape, const py::object& stride,
+         const py::object& padding, const py::object& dilation, int64_t groups, const std::string& algorithm,
+         bool bias, const OptionalTensor& dweight, const OptionalTensor& dbias) {
+        return conv2d_backward_weight(dy, x, weight_shape, {stride, padding, dilation, groups}, algorithm, bias,
+                                      dweight, dbias);
+      },
+      py::arg("dy"), py::arg("x"), py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups,
+      algorithm, py::arg("bias") = true, none("dweight"), none("dbias"));
+  module.def(
+      "conv2d_output_shape",
+      [](const Shape& x_shape, const Shape& weight_shape, const py::object& stride, const py::object& padding,
+         const py::object& dilation, int64_t groups) {
+        const Conv2dShape s = shape_of("conv2d", x_shape, weight_shape, {stride, padding, dilation, groups});
+        return py::make_tuple(s.N, s.OH, s.OW, s.C_out);
+      },
+      py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups);
+}
+
+}  // namespace pyconv

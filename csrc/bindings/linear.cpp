@@ -1,0 +1,83 @@
+#include <pybind11/stl.h>
+
+#include "call.h"
+
+namespace pyconv {
+
+namespace {
+
+LinearShape shape_of(const char* op, const char* name, const Tensor& rows, const Tensor& weight, bool transposed) {
+  check_dtype(op, name, rows, DType::kFloat32);
+  check_dtype(op, "weight", weight, DType::kFloat32);
+  check_ndim(op, name, rows, 2, transposed ? "(N, C_out)" : "(N, C_in)");
+  check_ndim(op, "weight", weight, 2, "(C_in, C_out)");
+  if (weight.shape[0] < 1 || weight.shape[1] < 1)
+    fail(op, "weight has shape ", shape_text(weight.shape), ", expected at least 1 input and 1 output");
+  if (rows.shape[1] != weight.shape[transposed])
+    fail(op, "weight has ", weight.shape[transposed], transposed ? " outputs, " : " inputs, ", name, " has ",
+         rows.shape[1]);
+  return {rows.shape[0], weight.shape[0], weight.shape[1]};
+}
+
+size_t workspace(const LinearShape& shape, Conv2dPass pass) {
+  return backend().kernels->linear_workspace(planning_context(), shape, pass);
+}
+
+}  // namespace
+
+void bind_linear(py::module_& module) {
+  module.def(
+      "linear",
+      [](const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const OptionalTensor& out) {
+        const LinearShape s = shape_of("linear", "x", x, weight, false);
+        check_shape("linear", "bias", bias, {s.C_out});
+        const Tensor y = output("linear", "y", out, {s.N, s.C_out});
+        submit(
+            "linear", {&x, &weight, pointer(bias), &y},
+            [=, run = backend().kernels->linear, x = x.as<float>(), weight = weight.as<float>(),
+             bias = data_or_null(bias),
+             y = y.as<float>()](const Context& context) { return run(context, s, x, weight, bias, y); },
+            workspace(s, Conv2dPass::kForward));
+        return y;
+      },
+      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("y") = py::none());
+  module.def(
+      "linear_backward_input",
+      [](const Tensor& dy, const Tensor& weight, const OptionalTensor& out) {
+        const LinearShape s = shape_of("linear_backward_input", "dy", dy, weight, true);
+        const Tensor dx = output("linear_backward_input", "dx", out, {s.N, s.C_in});
+        submit(
+            "linear_backward_input", {&dy, &weight, &dx},
+            [=, run = backend().kernels->linear_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
+             dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, dx); },
+            workspace(s, Conv2dPass::kBackwardInput));
+        return dx;
+      },
+      py::arg("dy"), py::arg("weight"), py::kw_only(), py::arg("dx") = py::none());
+  module.def(
+      "linear_backward_weight",
+      [](const Tensor& dy, const Tensor& x, bool bias, const OptionalTensor& dweight_out,
+         const OptionalTensor& dbias_out) {
+        const char* op = "linear_backward_weight";
+        check_dtype(op, "x", x, DType::kFloat32);
+        check_ndim(op, "x", x, 2, "(N, C_in)");
+        check_ndim(op, "dy", dy, 2, "(N, C_out)");
+        const LinearShape s{x.shape[0], x.shape[1], dy.shape[1]};
+        check_shape(op, "dy", dy, {s.N, s.C_out});
+        const Tensor dweight = output(op, "dweight", dweight_out, {s.C_in, s.C_out});
+        const OptionalTensor dbias =
+            bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
+        submit(
+            op, {&dy, &x, &dweight, pointer(dbias)},
+            [=, run = backend().kernels->linear_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
+             dweight = dweight.as<float>(), dbias = data_or_null(dbias)](const Context& context) {
+              return run(context, s, dy, x, dweight, dbias);
+            },
+            workspace(s, Conv2dPass::kBackwardWeight));
+        return std::pair<Tensor, OptionalTensor>(dweight, dbias);
+      },
+      py::arg("dy"), py::arg("x"), py::kw_only(), py::arg("bias") = true, py::arg("dweight") = py::none(),
+      py::arg("dbias") = py::none());
+}
+
+}  // namespace pyconv

@@ -1,0 +1,117 @@
+// Convolution as a blocked matrix product: a tile's rows are copied together (im2col, a tile at a time, so
+// that the copy stays in L1). Pays where a tap has few channels, as in a first layer with C_in = 3.
+#include "conv2d_pass.h"
+#include "conv2d_weight.h"
+
+namespace pyconv::cpu::PYCONV_CPU_ISA::im2col {
+namespace {
+
+constexpr int64_t kMaxK = 1024;         // floats of a row copied at once, forward and input gradient
+constexpr int64_t kMaxWeightRows = 64;  // the same for the weight gradient, where a block has 256 pixels
+
+// Where one pixel's patch is read from.
+struct Patch {
+  const float* base;  // the pixel, at the group's first channel
+  int64_t h, w;       // its place
+  const float* end;   // of the source: whole vectors may be read up to here
+};
+
+// Copies floats [first, last) of the patch (taps, channels) to `out`, which has room for a vector more.
+PYCONV_INLINE void copy_patch(const Grid& grid, const Patch& patch, int64_t pixel, int64_t channels, int64_t first,
+                              int64_t last, float* out) {
+  for (int64_t at = first; at < last;) {
+    const int64_t t = at / channels, c = at % channels;
+    const Tap& tap = grid.taps[t];
+    const int64_t h = patch.h + tap.dh, w = patch.w + tap.dw;
+    int64_t run = min(channels - c, last - at);
+    if (h < 0 || h >= grid.source_H || w < 0 || w >= grid.source_W) {
+      for (int64_t i = 0; i < run; ++i) out[i] = 0;
+    } else {
+      // Neighbouring taps lie side by side in memory when their pixels do and all channels are in one group.
+      for (int64_t next = t + 1;
+           pixel == channels && next < grid.tap_count && at + run < last && grid.taps[next].dh == tap.dh &&
+           grid.taps[next].dw == tap.dw + next - t && w + next - t < grid.source_W;
+           ++next)
+        run = min(run + channels, last - at);
+      const float* in = patch.base + (tap.dh * grid.source_W + tap.dw) * pixel + c;
+      int64_t i = 0;
+      for (; i < run && in + i + kVecFloats <= patch.end; i += kVecFloats) store(out + i, load(in + i));
+      for (; i < run; ++i) out[i] = in[i];
+    }
+    out += run;
+    at += run;
+  }
+}
+
+struct FillCopies {
+  template <class Multiply>
+  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Grid& grid, const Points& points, int64_t group,
+                                       const float* packed, Tile& tile, const Multiply& multiply) const {
+    alignas(64) float rows[kTileRows * (kMaxK + kVecFloats)];
+    const int64_t pixel = pass.channels.source_all(), channels = pass.channels.source;
+    const float* end = pass.source + grid.N * grid.source_H * grid.source_W * pixel;
+    int64_t first = 0;
+    do {
+      const int64_t last = min(grid.tap_count * channels, first + kMaxK);
+      tile.K = last - first;
+      tile.taps = tile.K > 0;
+      tile.b[0] = packed + first * kTileColumns;
+      for (int64_t r = 0; r < points.count; ++r) {
+        float* row = rows + r * (kMaxK + kVecFloats);
+        copy_patch(grid, {points.base[r] + group * channels, points.h[r], points.w[r], end}, pixel, channels,
+                   first, last, row);
+        tile.a[0][r] = row;
+      }
+      multiply();
+      first = last;
+    } while (first < grid.tap_count * channels);
+  }
+};
+
+struct AddCopies {
+  const Grid& grid;
+
+  PYCONV_INLINE_MEMBER void operator()(const WeightPass& pass, int64_t group, int64_t first, int64_t count,
+                                       const float* packed, int64_t columns, float* sums) const {
+    constexpr int64_t kRow = kMaxWeightRows + kVecFloats;
+    alignas(64) float patches[kBlockPixels * kRow];
+    const int64_t pixel = pass.s.C_in, channels = pass.channels.source, total = pass.rows();
+    const float* end = pass.x + grid.N * grid.source_H * grid.source_W * pixel;
+    for (int64_t from = 0; from < total; from += kMaxWeightRows) {
+      const int64_t to = min(total, from + kMaxWeightRows);
+      for (int64_t p = 0; p < count; ++p) {
+        const int64_t n = (first + p) / (grid.H * grid.W);
+        const int64_t h = (first + p) / grid.W % grid.H * grid.step_h, w = (first + p) % grid.W * grid.step_w;
+        const float* base = pass.x + ((n * grid.source_H + h) * grid.source_W + w) * pixel + group * channels;
+        copy_patch(grid, {base, h, w, end}, pixel, channels, from, to, patches + p * kRow);
+      }
+      const Segment all{patches, 0, count};
+      outer_blocks(to - from, columns, {&all, 1, kRow, packed}, sums + from * kTileColumns);
+    }
+  }
+};
+
+}  // namespace
+
+Status forward(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
+               const float* bias, float* y) {
+  run_pass(context, s, false, x, weight, bias, y, FillCopies{});
+  return kOk;
+}
+
+Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
+                      float* dx) {
+  run_pass(context, s, true, dy, weight, nullptr, dx, FillCopies{});
+  return kOk;
+}
+
+Status backward_weight(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
+                       float* dweight, float* dbias) {
+  const WeightPass pass(s, dy, x);
+  Tap* taps = reinterpret_cast<Tap*>(static_cast<char*>(context.workspace) + pass.workspace());
+  forward_grid(s, taps,
+               [&](const Grid& grid) { run_weight_pass(context, pass, dweight, dbias, AddCopies{grid}); });
+  return kOk;
+}
+
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA::im2col

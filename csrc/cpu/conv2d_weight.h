@@ -1,0 +1,103 @@
+// Weight gradient: dweight[tap] = sum over output pixels of x[pixel + tap]^T dy[pixel], and dbias.
+//
+// Pixels are cut into at most 16 parts. A part goes through its pixels in blocks of kBlockPixels: dy is
+// packed, then each tap's outer products are summed in registers from zero and added to the part's copy of
+// dweight (short sums keep float32 accurate). The parts are added in order at the end.
+#pragma once
+
+#include "conv2d.h"
+
+namespace pyconv::cpu::PYCONV_CPU_ISA {
+namespace {
+
+constexpr int kBlockPixels = 256;
+
+struct WeightPass {
+  const Conv2dShape& s;
+  Channels channels;  // source: x's, target: dy's
+  const float* x;
+  const float* dy;
+  int64_t pixels, parts, column_blocks;
+
+  WeightPass(const Conv2dShape& shape, const float* dy_, const float* x_)
+      : s(shape), channels{shape.groups, shape.C_in / shape.groups, shape.C_out / shape.groups}, x(x_), dy(dy_) {
+    pixels = s.N * s.OH * s.OW;
+    column_blocks = ceil_div(channels.target, kTileColumns);
+    // Large weights have parallelism enough in their columns: fewer parts bound the memory, to about 16 MB.
+    const int64_t by_memory =
+        max(2, (int64_t{1} << 22) / max(1, rows() * s.groups * column_blocks * kTileColumns));
+    parts = max(1, min(min(kMaxPartials, by_memory), ceil_div(pixels, kBlockPixels)));
+  }
+  // One unit: the gradient of one column block of one group, then a row for dbias.
+  int64_t rows() const { return s.KH * s.KW * channels.source; }
+  int64_t units() const { return s.groups * column_blocks; }
+  int64_t unit_floats() const { return (rows() + 1) * kTileColumns; }
+  size_t workspace() const { return static_cast<size_t>(parts * units() * unit_floats()) * sizeof(float); }
+};
+
+// dy's block, packed (count, kTileColumns) with zeros beyond the last column; its column sums go to dbias.
+PYCONV_INLINE void pack_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width,
+                           float* packed, float* dbias) {
+  const float* dy = pass.dy + first * pass.s.C_out + channel;
+  Vec sums[kTileVecs] = {};
+  for (int64_t p = 0; p < count; ++p, dy += pass.s.C_out, packed += kTileColumns) {
+    PYCONV_UNROLL
+    for (int v = 0; v < kTileVecs; ++v) {
+      const int64_t lanes = max(0, min(kVecFloats, width - v * kVecFloats));
+      const Vec value = lanes == kVecFloats ? load(dy + v * kVecFloats) : load_part(dy + v * kVecFloats, lanes);
+      store(packed + v * kVecFloats, value);
+      sums[v] += value;
+    }
+  }
+  PYCONV_UNROLL
+  for (int v = 0; v < kTileVecs; ++v) store(dbias + v * kVecFloats, load(dbias + v * kVecFloats) + sums[v]);
+}
+
+// `add(pass, group, first pixel, count, packed dy, columns, sums)` adds a block's outer products to
+// sums (rows, kTileColumns).
+template <class Add>
+PYCONV_INLINE void run_weight_pass(const Context& context, const WeightPass& pass, float* dweight, float* dbias,
+                                   const Add& add) {
+  const Conv2dShape& s = pass.s;
+  float* partials = static_cast<float*>(context.workspace);
+  const int64_t units = pass.units(), unit_floats = pass.unit_floats(), rows = pass.rows();
+
+  parallel(pass.parts * units, [&](int64_t chunk) {
+    const int64_t part = chunk / units, unit = chunk % units, group = unit / pass.column_blocks;
+    const int64_t column = unit % pass.column_blocks * kTileColumns;
+    const int64_t width = min(kTileColumns, pass.channels.target - column);
+    float* sums = partials + chunk * unit_floats;
+    for (int64_t i = 0; i < unit_floats; ++i) sums[i] = 0;
+    alignas(64) float packed[kBlockPixels * kTileColumns];
+    const Range range = chunk_range(pass.pixels, pass.parts, part, kBlockPixels);
+    for (int64_t first = range.begin; first < range.end; first += kBlockPixels) {
+      const int64_t count = min(kBlockPixels, range.end - first);
+      pack_dy(pass, first, count, group * pass.channels.target + column, width, packed,
+              sums + rows * kTileColumns);
+      add(pass, group, first, count, packed, width, sums);
+    }
+  });
+
+  // Row `rows` of a unit is dbias; the others are dweight's rows (kh, kw, ci).
+  const int64_t chunks = ceil_div(units * (rows + 1), 64);
+  parallel(chunks, [&](int64_t chunk) {
+    const Range range = chunk_range(units * (rows + 1), chunks, chunk);
+    for (int64_t i = range.begin; i < range.end; ++i) {
+      const int64_t unit = i / (rows + 1), row = i % (rows + 1);
+      const int64_t column = unit % pass.column_blocks * kTileColumns;
+      const int64_t channel = unit / pass.column_blocks * pass.channels.target + column;
+      float* out = row == rows ? dbias : dweight + row * s.C_out;
+      if (!out) continue;
+      const int64_t width = min(kTileColumns, pass.channels.target - column);
+      for (int64_t c = 0; c < width; ++c) {
+        const float* partial = partials + i * kTileColumns + c;
+        float sum = *partial;
+        for (int64_t part = 1; part < pass.parts; ++part) sum += partial[part * units * unit_floats];
+        out[channel + c] = sum;
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA
