@@ -15,7 +15,7 @@ class Initializer(Configurable):
     """A rule for the initial values of a parameter."""
 
     def __call__(self, shape, *, seed, purpose):
-        """Return a float32 array; `seed` and `purpose` (PHILOX_WEIGHTS + the parameter's place) key the draw."""
+        """Return a float32 array; `seed` and `purpose` (PHILOX_WEIGHTS + its place) key the draw."""
         raise NotImplementedError
 
 

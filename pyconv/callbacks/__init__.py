@@ -1,0 +1,23 @@
+"""What runs between the steps of `fit`: Keras' callbacks, each with a state that makes resuming exact."""
+
+from pyconv.callbacks.base import (
+    Callback,
+    CallbackList,
+    CSVLogger,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+)
+from pyconv.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+]

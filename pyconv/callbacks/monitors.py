@@ -1,0 +1,211 @@
+"""Callbacks that watch one of the logs, and act when it improves or no longer does."""
+
+import os
+import sys
+import warnings
+
+from pyconv.callbacks.base import Callback
+
+
+class _Monitor(Callback):
+    """A callback that watches one of the logs. mode "auto": larger is better for accuracies only."""
+
+    def __init__(self, monitor, mode, min_delta, verbose):
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"[{type(self).__name__}] mode is {mode!r}, expected auto, min or max")
+        self.monitor = monitor
+        self.mode = mode
+        self.min_delta = abs(min_delta)
+        self.verbose = verbose
+        self._sign = 1 if mode == "max" or (mode == "auto" and "acc" in monitor) else -1
+
+    def _current(self, logs):
+        if self.monitor in (logs or {}):
+            return float(logs[self.monitor])
+        warnings.warn(
+            f"[{type(self).__name__}] monitor is {self.monitor!r}, expected one of {', '.join(logs or {})}",
+            stacklevel=3,
+        )
+        return None
+
+    def _improves(self, current, best):
+        """Whether `current` is better; NaN never is."""
+        if best is None:
+            return current == current
+        return self._sign * (current - best) > self.min_delta
+
+    def _say(self, epoch, text):
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: {text}", file=sys.stderr)
+
+
+class EarlyStopping(_Monitor):
+    """Stops training after `patience` epochs without improvement, as Keras.
+
+    An improvement is a change of more than `min_delta`; with `baseline` only values better than it count.
+    `restore_best_weights` puts back the best epoch's weights when training ends.
+    """
+
+    state_names = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
+
+    def __init__(
+        self,
+        monitor="val_loss",
+        min_delta=0,
+        patience=0,
+        verbose=0,
+        mode="auto",
+        baseline=None,
+        restore_best_weights=False,
+        start_from_epoch=0,
+    ):
+        super().__init__(monitor, mode, min_delta, verbose)
+        self.patience = patience
+        self.baseline = baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
+        self.reset()
+
+    def reset(self):
+        self.wait = 0
+        self.stopped_epoch = 0
+        self.best = None
+        self.best_epoch = 0
+        self.best_weights = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        current = self._current(logs)
+        if current is None or epoch < self.start_from_epoch:
+            return
+        self.wait += 1
+        if self._improves(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self._improves(current, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        if self.stopped_epoch:
+            self._say(self.stopped_epoch, "stopped early")
+        if self.best_weights is not None:
+            self._say(self.best_epoch, "restored the weights of this epoch, the best")
+            self.model.set_weights(self.best_weights)
+
+
+class ReduceLROnPlateau(_Monitor):
+    """Multiplies the learning rate by `factor` after `patience` epochs without improvement, as Keras.
+
+    After a reduction, `cooldown` epochs do not count. The rate never falls below `min_lr`.
+    """
+
+    state_names = ("wait", "best", "cooldown_counter")
+
+    def __init__(
+        self,
+        monitor="val_loss",
+        factor=0.1,
+        patience=10,
+        verbose=0,
+        mode="auto",
+        min_delta=1e-4,
+        cooldown=0,
+        min_lr=0.0,
+    ):
+        super().__init__(monitor, mode, min_delta, verbose)
+        if not 0 < factor < 1:
+            raise ValueError(f"[ReduceLROnPlateau] factor is {factor!r}, expected a number in (0, 1)")
+        self.factor = factor
+        self.patience = patience
+        self.cooldown = cooldown
+        self.min_lr = min_lr
+        self.reset()
+
+    def reset(self):
+        self.wait = 0
+        self.best = None
+        self.cooldown_counter = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        optimizer = self.model.optimizer
+        if logs is not None:
+            logs["learning_rate"] = optimizer.learning_rate
+        current = self._current(logs)
+        if current is None:
+            return
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self._improves(current, self.best):
+            self.best = current
+            self.wait = 0
+        elif self.cooldown_counter == 0:
+            self.wait += 1
+            if self.wait >= self.patience and optimizer.learning_rate > self.min_lr:
+                optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
+                self.cooldown_counter = self.cooldown
+                self.wait = 0
+                self._say(epoch, f"learning rate reduced to {optimizer.learning_rate:g}")
+
+
+class ModelCheckpoint(_Monitor):
+    """Saves the model, or its weights, after each epoch or each `save_freq` steps, as Keras.
+
+    `filepath` may hold fields such as `{epoch:02d}` (counted from 1) and `{val_loss:.3f}`. With
+    `save_best_only` it saves only where `monitor` beats every epoch before and `initial_value_threshold`.
+    """
+
+    state_names = ("best", "steps")
+
+    def __init__(
+        self,
+        filepath,
+        monitor="val_loss",
+        verbose=0,
+        save_best_only=False,
+        save_weights_only=False,
+        mode="auto",
+        save_freq="epoch",
+        initial_value_threshold=None,
+    ):
+        super().__init__(monitor, mode, 0, verbose)
+        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
+            raise ValueError(
+                f"[ModelCheckpoint] save_freq is {save_freq!r}, expected 'epoch' or a number of steps"
+            )
+        self.filepath = os.fspath(filepath)
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+        self.save_freq = save_freq
+        self.initial_value_threshold = initial_value_threshold
+        self._epoch = 0
+        self.reset()
+
+    def reset(self):
+        self.best = self.initial_value_threshold
+        self.steps = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.save_freq != "epoch" and self.steps % self.save_freq == 0:
+            self._save(self._epoch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.save_freq == "epoch":
+            self._save(epoch, logs)
+
+    def _save(self, epoch, logs):
+        if self.save_best_only:
+            current = self._current(logs)
+            if current is None or not self._improves(current, self.best):
+                return
+            self._say(epoch, f"{self.monitor} improved to {current:.5g}")
+            self.best = current
+        path = self.filepath.format(epoch=epoch + 1, **(logs or {}))
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)

@@ -1,0 +1,110 @@
+"""Arrays and JSON in one safetensors file that is whole or absent, whatever happens while it is written.
+
+The file's metadata has one key, "pyconv": JSON with the format's version, the caller's metadata and a
+SHA-256 over that and every array's name, dtype, shape and bytes. Nothing in a file is ever executed.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+_VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A file that is damaged, or is no checkpoint of pyconv."""
+
+
+def save(path, arrays, metadata):
+    """Write `arrays` (name -> ndarray) and `metadata` (JSON-ready dict) to `path`, atomically.
+
+    The file that was there is kept as `path` + ".previous". Raises OSError, with the old file in place.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    header = {"version": _VERSION, "sha256": _digest(arrays, metadata), "metadata": metadata}
+    replace(path, to_bytes(arrays, {"pyconv": json.dumps(header)}), keep_previous=True)
+
+
+def load(path):
+    """Return (arrays, metadata) as given to `save`.
+
+    Raises FileNotFoundError, and CheckpointError for a file that is truncated, damaged or foreign.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"[checkpoint] there is no file {path}{_hint(path)}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("pyconv")
+            arrays = {name: file.get_tensor(name) for name in file.keys()} if text else {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"[checkpoint] {path} is truncated or not a safetensors file ({error}){_hint(path)}"
+        ) from None
+    if text is None:
+        raise CheckpointError(f"[checkpoint] {path} is a safetensors file, but pyconv did not write it")
+    try:
+        header = json.loads(text)
+        version, digest, metadata = header["version"], header["sha256"], header["metadata"]
+    except (ValueError, KeyError, TypeError):
+        raise CheckpointError(f"[checkpoint] {path} has a damaged header{_hint(path)}") from None
+    if version != _VERSION:
+        raise CheckpointError(f"[checkpoint] {path} has format version {version}, expected {_VERSION}")
+    if digest != _digest(arrays, metadata):
+        raise CheckpointError(
+            f"[checkpoint] {path} is damaged: its content differs from its hash{_hint(path)}"
+        )
+    return arrays, metadata
+
+
+def replace(path, content, *, keep_previous=False):
+    """Put `content` (bytes) at `path` in one step: a reader or a crash sees the old file or the new one."""
+    path = Path(os.path.realpath(path))
+    fresh, spare = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("new", "old"))
+    try:
+        with open(fresh, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep_previous and path.exists():
+            try:
+                os.link(path, spare)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(path, spare)
+            os.replace(spare, _previous(path))
+        os.replace(fresh, path)
+    finally:
+        for leftover in (fresh, spare):
+            with contextlib.suppress(FileNotFoundError):
+                leftover.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # makes the renames outlive a power cut
+    finally:
+        os.close(folder)
+
+
+def _digest(arrays, metadata):
+    digest = hashlib.sha256(json.dumps(metadata).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _previous(path):
+    return path.with_name(path.name + ".previous")
+
+
+def _hint(path):
+    return f"; the one before it is {_previous(path)}" if _previous(path).is_file() else ""
