@@ -25,6 +25,7 @@ constexpr int kVecFloats = kVecBytes / 4;
 
 typedef float Vec __attribute__((vector_size(kVecBytes)));
 typedef int32_t VecInt __attribute__((vector_size(kVecBytes)));
+typedef double VecDouble __attribute__((vector_size(kVecBytes)));
 typedef float VecUnaligned __attribute__((vector_size(kVecBytes), aligned(4), may_alias));
 
 PYCONV_INLINE Vec load(const float* p) {
@@ -45,6 +46,20 @@ PYCONV_INLINE Vec load_part(const float* p, int64_t n) {
 }
 PYCONV_INLINE void store_part(float* p, Vec v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}
+
+// kVecFloats / 2 floats, widened.
+PYCONV_INLINE VecDouble load_double(const float* p) {
+  VecDouble v;
+  PYCONV_UNROLL
+  for (int i = 0; i < kVecFloats / 2; ++i) v[i] = p[i];
+  return v;
+}
+
+PYCONV_INLINE Vec sqrt(Vec v) {
+  PYCONV_UNROLL
+  for (int i = 0; i < kVecFloats; ++i) v[i] = __builtin_sqrtf(v[i]);
+  return v;
 }
 
 // NaN in a passes; in relu's case max(NaN, 0) is NaN.

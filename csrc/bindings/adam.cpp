@@ -1,0 +1,29 @@
+#include <pybind11/stl.h>
+
+#include "call.h"
+
+namespace pyconv {
+
+void bind_adam(py::module_& module) {
+  module.def(
+      "adam",
+      [](const Tensor& dweight, const Tensor& weight_in, const Tensor& m_in, const Tensor& v_in,
+         const Tensor& hyper, float l2, const OptionalTensor& guard) {
+        check_dtype("adam", "dweight", dweight, DType::kFloat32);
+        const Tensor weight = output("adam", "weight", weight_in, dweight.shape);
+        const Tensor m = output("adam", "m", m_in, dweight.shape);
+        const Tensor v = output("adam", "v", v_in, dweight.shape);
+        check_shape("adam", "hyper", hyper, {4});
+        check_shape("adam", "guard", guard, {1}, DType::kFloat64);
+        submit("adam", {&dweight, &weight, &m, &v, &hyper, pointer(guard)},
+               [run = backend().kernels->adam, size = dweight.size(), l2, hyper = hyper.as<float>(),
+                guard = data_or_null<double>(guard), dweight = dweight.as<float>(), weight = weight.as<float>(),
+                m = m.as<float>(), v = v.as<float>()](const Context& context) {
+                 return run(context, size, l2, hyper, guard, dweight, weight, m, v);
+               });
+      },
+      py::arg("dweight"), py::arg("weight"), py::arg("m"), py::arg("v"), py::arg("hyper"), py::kw_only(),
+      py::arg("l2") = 0.0f, py::arg("guard") = py::none());
+}
+
+}  // namespace pyconv

@@ -1,0 +1,26 @@
+#include <pybind11/stl.h>
+
+#include "../philox.h"
+#include "call.h"
+
+namespace pyconv {
+
+void bind_dropout(py::module_& module) {
+  module.def(
+      "dropout",
+      [](const Tensor& x, const Tensor& rng, float rate, uint32_t purpose, const OptionalTensor& out) {
+        check_dtype("dropout", "x", x, DType::kFloat32);
+        check_shape("dropout", "rng", rng, {4}, DType::kUint32);
+        if (!(rate >= 0 && rate < 1)) fail("dropout", "rate is ", rate, ", expected at least 0 and below 1");
+        const Tensor y = output("dropout", "y", out, x.shape);
+        submit("dropout", {&x, &rng, &y},
+               [run = backend().kernels->dropout, shape = DropoutShape{x.size(), rate, purpose},
+                rng = rng.as<uint32_t>(), x = x.as<float>(),
+                y = y.as<float>()](const Context& context) { return run(context, shape, rng, x, y); });
+        return y;
+      },
+      py::arg("x"), py::arg("rng"), py::kw_only(), py::arg("rate"),
+      py::arg("purpose") = static_cast<uint32_t>(kPhiloxDropout), py::arg("y") = py::none());
+}
+
+}  // namespace pyconv

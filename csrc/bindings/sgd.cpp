@@ -1,0 +1,29 @@
+#include <pybind11/stl.h>
+
+#include "call.h"
+
+namespace pyconv {
+
+void bind_sgd(py::module_& module) {
+  module.def(
+      "sgd",
+      [](const Tensor& dweight, const Tensor& weight_in, const OptionalTensor& velocity_in, const Tensor& hyper,
+         float l2, bool nesterov, const OptionalTensor& guard) {
+        check_dtype("sgd", "dweight", dweight, DType::kFloat32);
+        const Tensor weight = output("sgd", "weight", weight_in, dweight.shape);
+        OptionalTensor velocity;
+        if (velocity_in) velocity = output("sgd", "velocity", velocity_in, dweight.shape);
+        check_shape("sgd", "hyper", hyper, {4});
+        check_shape("sgd", "guard", guard, {1}, DType::kFloat64);
+        submit("sgd", {&dweight, &weight, pointer(velocity), &hyper, pointer(guard)},
+               [run = backend().kernels->sgd, size = dweight.size(), l2, nesterov, hyper = hyper.as<float>(),
+                guard = data_or_null<double>(guard), dweight = dweight.as<float>(), weight = weight.as<float>(),
+                velocity = data_or_null(velocity)](const Context& context) {
+                 return run(context, size, l2, nesterov, hyper, guard, dweight, weight, velocity);
+               });
+      },
+      py::arg("dweight"), py::arg("weight"), py::arg("velocity"), py::arg("hyper"), py::kw_only(),
+      py::arg("l2") = 0.0f, py::arg("nesterov") = false, py::arg("guard") = py::none());
+}
+
+}  // namespace pyconv

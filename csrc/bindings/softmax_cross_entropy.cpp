@@ -1,0 +1,57 @@
+#include <pybind11/stl.h>
+
+#include "call.h"
+
+namespace pyconv {
+
+namespace {
+
+constexpr const char* kOp = "softmax_cross_entropy";
+
+// A program's labels are not there yet when it is recorded: whoever fills them checks.
+void check_labels(const Tensor& labels, int64_t K) {
+  if (Program::recording()) return;
+  for (int64_t n = 0; n < labels.size(); ++n)
+    if (const int32_t label = labels.as<int32_t>()[n]; label < 0 || label >= K)
+      fail(kOp, "target has label ", label, " at ", n, ", expected labels from 0 to ", K - 1);
+}
+
+}  // namespace
+
+void bind_softmax_cross_entropy(py::module_& module) {
+  module.def(
+      kOp,
+      [](const Tensor& logits, const Tensor& target, float label_smoothing, std::optional<float> gradient_scale,
+         bool gradient, const OptionalTensor& loss_out,
+         const OptionalTensor& dlogits_out) -> std::pair<Tensor, OptionalTensor> {
+        check_dtype(kOp, "logits", logits, DType::kFloat32);
+        check_ndim(kOp, "logits", logits, 2, "(N, K)");
+        const int64_t N = logits.shape[0], K = logits.shape[1];
+        const bool integer = target.dtype == DType::kInt32;
+        if (integer) {
+          check_shape(kOp, "target", target, {N}, DType::kInt32);
+          check_labels(target, K);
+        } else {
+          check_shape(kOp, "target", target, logits.shape);
+        }
+        if (!(label_smoothing >= 0 && label_smoothing <= 1))
+          fail(kOp, "label_smoothing is ", label_smoothing, ", expected from 0 to 1");
+        const float scale = gradient_scale.value_or(1.0f / static_cast<float>(std::max<int64_t>(N, 1)));
+        const Tensor loss = output(kOp, "loss", loss_out, {N});
+        OptionalTensor dlogits;
+        if (gradient) dlogits = output(kOp, "dlogits", dlogits_out, logits.shape);
+        submit(kOp, {&logits, &target, &loss, pointer(dlogits)},
+               [run = backend().kernels->softmax_cross_entropy, shape = ClassShape{N, K, label_smoothing, scale},
+                logits = logits.as<float>(), labels = integer ? target.as<int32_t>() : nullptr,
+                targets = integer ? nullptr : target.as<float>(), loss = loss.as<float>(),
+                dlogits = data_or_null(dlogits)](const Context& context) {
+                 return run(context, shape, logits, labels, targets, loss, dlogits);
+               });
+        return {loss, dlogits};
+      },
+      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("label_smoothing") = 0.0f,
+      py::arg("gradient_scale") = py::none(), py::arg("gradient") = true, py::arg("loss") = py::none(),
+      py::arg("dlogits") = py::none());
+}
+
+}  // namespace pyconv
