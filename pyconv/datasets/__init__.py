@@ -1,0 +1,5 @@
+"""Data sets."""
+
+from pyconv.datasets import cifar10
+
+__all__ = ["cifar10"]
