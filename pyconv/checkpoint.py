@@ -27,7 +27,7 @@ def save(path, arrays, metadata):
     """
     from safetensors.numpy import save as to_bytes
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {"version": _VERSION, "sha256": _digest(arrays, metadata), "metadata": metadata}
     replace(path, to_bytes(arrays, {"pyconv": json.dumps(header)}), keep_previous=True)
 
@@ -76,6 +76,7 @@ def replace(path, content, *, keep_previous=False):
             file.flush()
             os.fsync(file.fileno())
         if keep_previous and path.exists():
+            spare.unlink(missing_ok=True)  # a killed process of the same id may have left one
             try:
                 os.link(path, spare)
             except OSError:  # a file system without hard links
