@@ -1,0 +1,117 @@
+"""The training loop: epochs and steps, callbacks, interruption, and the search for a NaN's source."""
+
+import contextlib
+import signal
+import threading
+
+import numpy as np
+
+from pyconv.philox import to_rng_state
+
+
+class Position:
+    """Where a training stands: the epoch, the steps done in it and their sums. What an exact resume needs."""
+
+    def __init__(self, epoch=0, step=0, sums=(0.0, 0.0, 0.0), count=0):
+        self.epoch = epoch
+        self.step = step
+        self.sums = sums
+        self.count = count
+
+    def get_state(self):
+        """Return a JSON-ready dict; floats keep every bit."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": [float(s).hex() for s in self.sums],
+            "count": self.count,
+        }
+
+    @classmethod
+    def from_state(cls, state):
+        return cls(state["epoch"], state["step"], [float.fromhex(s) for s in state["sums"]], state["count"])
+
+
+def fit(model, feed, *, epochs, start, callbacks, validate, seed):
+    """Train from `start` (a Position) to the end of epoch `epochs`; return where it stopped.
+
+    `validate` is None or a function that returns the validation's logs, without their "val_".
+    """
+    model.stop_training = False
+    position = start
+    callbacks.on_train_begin()
+    with first_interrupt_stops(model):
+        while position.epoch < epochs and not model.stop_training:
+            if position.step == 0:
+                callbacks.on_epoch_begin(position.epoch)
+            position = _run_epoch(model, feed, position, callbacks, seed)
+            if model.interrupted:
+                break
+            logs = model.totals.means(model.metric_names, model.penalised)
+            if validate:
+                logs.update({f"val_{name}": value for name, value in validate().items()})
+            logs["learning_rate"] = model.optimizer.learning_rate
+            epoch = position.epoch
+            position = model.position = Position(epoch + 1)
+            callbacks.on_epoch_end(epoch, logs)
+    callbacks.on_train_end()
+    return position
+
+
+def _run_epoch(model, feed, position, callbacks, seed):
+    """Run the epoch's steps from `position.step` on; return the position after the last one."""
+    totals, optimizer, epoch = model.totals, model.optimizer, position.epoch
+    totals.restore(position.sums, position.count)
+    step = position.step
+    for batch, target_shape, fill in feed.batches(epoch, step):
+        callbacks.on_train_batch_begin(step)
+        plan = model.training_plan(batch, target_shape)
+        fill(plan)
+        model.hyper.numpy()[...] = optimizer.hyper()
+        model.rng.numpy()[...] = to_rng_state(seed, epoch, step)
+        plan.run()
+        totals.count += batch.size
+        if not np.isfinite(totals.loss):
+            raise FloatingPointError(_blame(plan, totals.loss, epoch, step))
+        optimizer.iterations += 1
+        step += 1
+        callbacks.on_train_batch_end(step - 1, totals.means(model.metric_names, model.penalised))
+        if model.interrupted or model.stop_training:
+            break
+    model.position = Position(epoch, step, totals.sums, totals.count)
+    return model.position
+
+
+def _blame(plan, loss, epoch, step):
+    """Run the batch again call by call and name the first layer whose output is not finite."""
+    call = plan.first_not_finite()
+    where = f"epoch {epoch + 1}, step {step + 1}"
+    if call is None:
+        return f"[fit] the loss is {loss} at {where}, in the sum over the epoch alone"
+    layer = f"layer {call.layer.name}" if call.layer else "the loss"
+    return (
+        f"[fit] the loss is {loss} at {where}: {layer} gave the first value that is not finite "
+        f"(in {call.op}); the weights are those before this step. A lower learning rate or gentler data may help"
+    )
+
+
+@contextlib.contextmanager
+def first_interrupt_stops(model):
+    """Let the first Ctrl-C end training after the step, with `model.interrupted` set; the second one aborts."""
+    model.interrupted = False
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def interrupt(number, frame):
+        model.interrupted = True
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+

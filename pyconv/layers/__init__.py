@@ -1,0 +1,33 @@
+"""Layers, with Keras' names, arguments and defaults."""
+
+from pyconv.layers.activation import Activation, Linear, ReLU, Softmax
+from pyconv.layers.base import Layer, Parameter
+from pyconv.layers.batch_normalization import BatchNormalization
+from pyconv.layers.conv2d import Conv2D
+from pyconv.layers.dense import Dense
+from pyconv.layers.dropout import Dropout
+from pyconv.layers.flatten import Flatten
+from pyconv.layers.input import Input
+from pyconv.layers.normalization import Normalization
+from pyconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from pyconv.layers.residual import Residual
+
+__all__ = [
+    "Activation",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePooling2D",
+    "Input",
+    "Layer",
+    "Linear",
+    "MaxPooling2D",
+    "Normalization",
+    "Parameter",
+    "ReLU",
+    "Residual",
+    "Softmax",
+]

@@ -1,0 +1,87 @@
+"""Activation functions as layers, and as the `activation` argument of others."""
+
+from pyconv.layers.base import Layer, trace_chain
+
+
+class ReLU(Layer):
+    """Rectified linear unit, max(x, 0). NaN passes through."""
+
+    def trace(self, trace, x):
+        y = trace.call("relu", x=x, y=trace.buffer(x.shape))
+        return y, lambda dy: trace.call("relu_backward", dy=dy, y=y, dx=trace.buffer(x.shape))
+
+
+class Softmax(Layer):
+    """Softmax over the last axis of (K,)."""
+
+    def output_shape(self, input_shape):
+        self.check_rank(input_shape, 1, "(K,)")
+        return input_shape
+
+    def trace(self, trace, x):
+        y = trace.call("softmax", x=x, y=trace.buffer(x.shape))
+        call = trace.calls[-1]
+
+        def backward(dy):
+            if call.absorbed:  # the loss took the softmax over: dy is the logits' gradient already
+                return dy
+            return trace.call("softmax_backward", dy=dy, y=y, dx=trace.buffer(x.shape))
+
+        return y, backward
+
+
+class Linear(Layer):
+    """The identity, Keras' activation "linear"."""
+
+    def trace(self, trace, x):
+        return x, lambda dy: dy
+
+
+ACTIVATIONS = {"relu": ReLU, "softmax": Softmax, "linear": Linear}
+
+
+class Activation(Layer):
+    """An activation by its Keras name: "relu", "softmax" or "linear"."""
+
+    def __init__(self, activation, input_shape=None, name=None):
+        super().__init__(name)
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"[Activation] activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}"
+            )
+        self.activation = activation
+        self._layer = ACTIVATIONS[activation]()
+        self.declare_input(input_shape)
+
+    @property
+    def children(self):
+        return (self._layer,)
+
+    def output_shape(self, input_shape):
+        return self._layer.output_shape(input_shape)
+
+    def trace(self, trace, x):
+        return self._layer.trace(trace, x)
+
+
+def activation_layer(activation):
+    """Return the layer that the argument `activation` means: None, a name or a layer."""
+    if activation is None or isinstance(activation, Layer):
+        return activation
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"[activation] unknown activation {activation!r}, expected None, a layer or one of "
+            f"{', '.join(ACTIVATIONS)}"
+        )
+    return ACTIVATIONS[activation]()
+
+
+def with_activation(activation, trace, y, backward):
+    """Trace `activation` (or None) on a layer's output; return the output and the joint backward function."""
+    if activation is None:
+        return y, backward
+    y.needs_gradient = trace.training
+    outer = trace.layer
+    z, activation_backward = trace_chain(trace, [activation], y)
+    trace.layer = outer
+    return z, lambda dz: backward(activation_backward(dz))

@@ -1,0 +1,102 @@
+"""Batch normalisation."""
+
+import math
+
+import numpy as np
+
+from pyconv import initializers
+from pyconv.layers.base import Layer
+
+
+class BatchNormalization(Layer):
+    """Normalises each channel (the last axis) over the batch; Ioffe and Szegedy, https://arxiv.org/abs/1502.03167.
+
+    Training uses the batch's mean and biased variance and moves the running ones:
+    moving = momentum * moving + (1 - momentum) * batch. Prediction uses the moving ones, and so does training
+    while `trainable` is False.
+
+    Args:
+        momentum: Keras' meaning: what the moving statistics keep.
+        epsilon: added to the variance; 1e-3 as in Keras.
+        center: learn an offset, beta.
+        scale: learn a factor, gamma.
+        beta_initializer, gamma_initializer: a Keras name or an Initializer.
+
+    Parameters: gamma, beta, moving_mean, moving_variance, each (C,).
+    """
+
+    def __init__(
+        self,
+        momentum=0.99,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        input_shape=None,
+        name=None,
+    ):
+        super().__init__(name)
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.declare_input(input_shape)
+
+    def build(self, input_shape):
+        channels = input_shape[-1:]
+        self.gamma = self.add_weight("gamma", channels, self.gamma_initializer) if self.scale else None
+        self.beta = self.add_weight("beta", channels, self.beta_initializer) if self.center else None
+        self.moving_mean = self.add_weight("moving_mean", channels, "zeros", trainable=False)
+        self.moving_variance = self.add_weight("moving_variance", channels, "ones", trainable=False)
+
+    def multiply_adds(self, input_shape):
+        return math.prod(input_shape)
+
+    def trace(self, trace, x):
+        if trace.training and self.trainable:
+            return self._trace_batch(trace, x)
+        statistics = {"gamma": self.gamma, "variance": self.moving_variance, "epsilon": self.epsilon}
+        y = trace.buffer(x.shape)
+        trace.call("batch_norm_inference", x=x, beta=self.beta, mean=self.moving_mean, **statistics, y=y)
+
+        def backward(dy):  # the same factor, no offset
+            zeros = trace.constant(np.zeros(x.shape[-1:], np.float32))
+            dx = trace.buffer(x.shape)
+            return trace.call("batch_norm_inference", x=dy, beta=None, mean=zeros, **statistics, y=dx)
+
+        return y, backward
+
+    def _trace_batch(self, trace, x):
+        y, channels = trace.buffer(x.shape), x.shape[-1:]
+        mean, rstd = trace.buffer(channels), trace.buffer(channels)
+        trace.call(
+            "batch_norm",
+            x=x,
+            gamma=self.gamma,
+            beta=self.beta,
+            running_mean=self.moving_mean,
+            running_variance=self.moving_variance,
+            epsilon=self.epsilon,
+            momentum=self.momentum,
+            y=y,
+            mean=mean,
+            rstd=rstd,
+        )
+
+        def backward(dy):
+            return trace.call(
+                "batch_norm_backward",
+                dy=dy,
+                x=x,
+                gamma=self.gamma,
+                mean=mean,
+                rstd=rstd,
+                dx=trace.buffer(x.shape),
+                dgamma=self.gamma and self.gamma.gradient,
+                dbeta=self.beta and self.beta.gradient,
+            )
+
+        return y, backward

@@ -1,0 +1,124 @@
+"""2D convolution."""
+
+import math
+
+from pyconv import _core, initializers, regularizers
+from pyconv.layers.activation import activation_layer, with_activation
+from pyconv.layers.base import Layer
+
+
+class Conv2D(Layer):
+    """2D convolution, (H, W, C_in) to (OH, OW, filters), with Keras' arguments.
+
+    Args:
+        filters: output channels.
+        kernel_size: integer or (height, width).
+        strides: integer or (height, width).
+        padding: "valid" (none), "same" (output size ceil(size / stride); an odd row goes to the bottom and
+            right), an integer, (height, width) or ((top, bottom), (left, right)).
+        dilation_rate: integer or (height, width).
+        groups: channel groups; `groups=C_in` is a depthwise convolution.
+        activation: None, "relu", "softmax" or a layer.
+        use_bias: add a bias to each filter.
+        kernel_initializer, bias_initializer: a Keras name or an Initializer.
+        kernel_regularizer: None or `regularizers.L2`.
+
+    Parameters: kernel (KH, KW, C_in / groups, filters), bias (filters).
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1),
+        padding="valid",
+        dilation_rate=(1, 1),
+        groups=1,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        input_shape=None,
+        name=None,
+    ):
+        super().__init__(name)
+        self.filters = filters
+        self.kernel_size = pair(kernel_size)
+        self.strides = pair(strides)
+        self.padding = padding
+        self.dilation_rate = pair(dilation_rate)
+        self.groups = groups
+        self.activation = activation_layer(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.declare_input(input_shape)
+
+    @property
+    def children(self):
+        return (self.activation,) if self.activation else ()
+
+    @property
+    def _geometry(self):
+        return {
+            "stride": self.strides,
+            "padding": self.padding,
+            "dilation": self.dilation_rate,
+            "groups": self.groups,
+        }
+
+    def _kernel_shape(self, input_shape):
+        return (*self.kernel_size, input_shape[-1] // self.groups, self.filters)
+
+    def output_shape(self, input_shape):
+        self.check_rank(input_shape, 3, "(H, W, C_in)")
+        with self.named_errors("conv2d"):
+            shape = _core.conv2d_output_shape(
+                (1, *input_shape), self._kernel_shape(input_shape), **self._geometry
+            )
+        return shape[1:]
+
+    def build(self, input_shape):
+        kernel = self._kernel_shape(input_shape)
+        self.kernel = self.add_weight(
+            "kernel", kernel, self.kernel_initializer, regularizer=self.kernel_regularizer
+        )
+        self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
+
+    def multiply_adds(self, input_shape):
+        height, width, _ = self.output_shape(input_shape)
+        return height * width * math.prod(self._kernel_shape(input_shape))
+
+    def trace(self, trace, x):
+        y = trace.buffer((x.shape[0], *self.output_shape(x.shape[1:])))
+        trace.call("conv2d", x=x, weight=self.kernel, bias=self.bias, **self._geometry, y=y)
+
+        def backward(dy):
+            if self.trainable:
+                trace.call(
+                    "conv2d_backward_weight",
+                    dy=dy,
+                    x=x,
+                    weight_shape=self.kernel.shape,
+                    **self._geometry,
+                    bias=self.use_bias,
+                    dweight=self.kernel.gradient,
+                    dbias=self.bias and self.bias.gradient,
+                )
+            if not x.needs_gradient:
+                return None
+            dx = trace.buffer(x.shape)
+            return trace.call(
+                "conv2d_backward_input", dy=dy, weight=self.kernel, x_shape=x.shape, **self._geometry, dx=dx
+            )
+
+        return with_activation(self.activation, trace, y, backward)
+
+
+def pair(value):
+    """Return an integer or a pair of them as a list of two; anything else as it is, for the op to refuse."""
+    if isinstance(value, int):
+        return [value, value]
+    return list(value) if isinstance(value, (tuple, list)) else value

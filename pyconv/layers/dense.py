@@ -1,0 +1,77 @@
+"""Fully connected layer."""
+
+from pyconv import initializers, regularizers
+from pyconv.layers.activation import activation_layer, with_activation
+from pyconv.layers.base import Layer
+
+
+class Dense(Layer):
+    """Fully connected layer, (C_in,) to (units,): y = x kernel + bias, with Keras' arguments.
+
+    Args:
+        units: outputs.
+        activation: None, "relu", "softmax" or a layer.
+        use_bias: add a bias to each unit.
+        kernel_initializer, bias_initializer: a Keras name or an Initializer.
+        kernel_regularizer: None or `regularizers.L2`.
+
+    Parameters: kernel (C_in, units), bias (units).
+    """
+
+    def __init__(
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        input_shape=None,
+        name=None,
+    ):
+        super().__init__(name)
+        self.units = units
+        self.activation = activation_layer(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.declare_input(input_shape)
+
+    @property
+    def children(self):
+        return (self.activation,) if self.activation else ()
+
+    def output_shape(self, input_shape):
+        self.check_rank(input_shape, 1, "(C_in,): put a Flatten or a GlobalAveragePooling2D before it")
+        return (self.units,)
+
+    def build(self, input_shape):
+        kernel = (input_shape[0], self.units)
+        self.kernel = self.add_weight(
+            "kernel", kernel, self.kernel_initializer, regularizer=self.kernel_regularizer
+        )
+        self.bias = self.add_weight("bias", (self.units,), self.bias_initializer) if self.use_bias else None
+
+    def multiply_adds(self, input_shape):
+        return input_shape[0] * self.units
+
+    def trace(self, trace, x):
+        y = trace.buffer((x.shape[0], self.units))
+        trace.call("linear", x=x, weight=self.kernel, bias=self.bias, y=y)
+
+        def backward(dy):
+            if self.trainable:
+                trace.call(
+                    "linear_backward_weight",
+                    dy=dy,
+                    x=x,
+                    bias=self.use_bias,
+                    dweight=self.kernel.gradient,
+                    dbias=self.bias and self.bias.gradient,
+                )
+            if not x.needs_gradient:
+                return None
+            return trace.call("linear_backward_input", dy=dy, weight=self.kernel, dx=trace.buffer(x.shape))
+
+        return with_activation(self.activation, trace, y, backward)

@@ -1,0 +1,20 @@
+"""Flattening of feature maps."""
+
+import math
+
+from pyconv.layers.base import Layer
+
+
+class Flatten(Layer):
+    """All axes into one, row-major: (H, W, C) to (H * W * C,). No data moves."""
+
+    def __init__(self, input_shape=None, name=None):
+        super().__init__(name)
+        self.declare_input(input_shape)
+
+    def output_shape(self, input_shape):
+        return (math.prod(input_shape),)
+
+    def trace(self, trace, x):
+        y = x.reshape((x.shape[0], *self.output_shape(x.shape[1:])))
+        return y, lambda dy: dy.reshape(x.shape)

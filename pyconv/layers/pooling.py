@@ -1,0 +1,100 @@
+"""Max, average and global average pooling."""
+
+from pyconv import _core
+from pyconv.layers.base import Layer
+from pyconv.layers.conv2d import pair
+
+
+class _Pooling2D(Layer):
+    """What max and average pooling share: a window that moves over (H, W, C)."""
+
+    def __init__(self, pool_size=(2, 2), strides=None, padding="valid", input_shape=None, name=None):
+        super().__init__(name)
+        self.pool_size = pair(pool_size)
+        self.strides = self.pool_size if strides is None else pair(strides)
+        self.padding = padding
+        self.declare_input(input_shape)
+
+    @property
+    def _geometry(self):
+        return {"window": self.pool_size, "stride": self.strides, "padding": self.padding}
+
+    def output_shape(self, input_shape):
+        self.check_rank(input_shape, 3, "(H, W, C)")
+        with self.named_errors("pool2d"):
+            return _core.pool2d_output_shape((1, *input_shape), **self._geometry)[1:]
+
+
+class MaxPooling2D(_Pooling2D):
+    """Largest value of each window, with Keras' arguments. Padding never wins; the first of equals does.
+
+    Args:
+        pool_size: integer or (height, width).
+        strides: integer or (height, width); None: the window's size.
+        padding: as in `Conv2D`.
+    """
+
+    def trace(self, trace, x):
+        y = trace.buffer((x.shape[0], *self.output_shape(x.shape[1:])))
+        small = self.pool_size[0] * self.pool_size[1] <= 256
+        argmax = trace.buffer(y.shape, "uint8" if small else "int32") if trace.training else None
+        trace.call("max_pool2d", x=x, **self._geometry, return_argmax=trace.training, y=y, argmax=argmax)
+
+        def backward(dy):
+            dx = trace.buffer(x.shape)
+            return trace.call(
+                "max_pool2d_backward", dy=dy, argmax=argmax, x_shape=x.shape, **self._geometry, dx=dx
+            )
+
+        return y, backward
+
+
+class AveragePooling2D(_Pooling2D):
+    """Mean of each window, with Keras' arguments. Padding does not count, as in Keras.
+
+    Args:
+        pool_size: integer or (height, width).
+        strides: integer or (height, width); None: the window's size.
+        padding: as in `Conv2D`.
+    """
+
+    def trace(self, trace, x):
+        options = {**self._geometry, "count_include_pad": False}
+        y = trace.buffer((x.shape[0], *self.output_shape(x.shape[1:])))
+        trace.call("avg_pool2d", x=x, **options, y=y)
+
+        def backward(dy):
+            return trace.call(
+                "avg_pool2d_backward", dy=dy, x_shape=x.shape, **options, dx=trace.buffer(x.shape)
+            )
+
+        return y, backward
+
+
+class GlobalAveragePooling2D(Layer):
+    """Mean over all pixels, (H, W, C) to (C,)."""
+
+    def __init__(self, input_shape=None, name=None):
+        super().__init__(name)
+        self.declare_input(input_shape)
+
+    def output_shape(self, input_shape):
+        self.check_rank(input_shape, 3, "(H, W, C)")
+        return input_shape[2:]
+
+    def trace(self, trace, x):
+        n, height, width, channels = x.shape
+        y = trace.buffer((n, 1, 1, channels))
+        trace.call("avg_pool2d", x=x, window=(height, width), y=y)
+
+        def backward(dy):
+            dx = trace.buffer(x.shape)
+            return trace.call(
+                "avg_pool2d_backward",
+                dy=dy.reshape(y.shape),
+                x_shape=x.shape,
+                window=(height, width),
+                dx=dx,
+            )
+
+        return y.reshape((n, channels)), backward

@@ -1,0 +1,520 @@
+"""`Sequential`: build, compile, train, evaluate, predict, save; Keras' names, arguments and meanings."""
+
+import json
+import os
+import threading
+
+import numpy as np
+
+from pyconv import _core, checkpoint, fitting, losses, metrics, optimizers, training
+from pyconv.callbacks import CallbackList, History
+from pyconv.data import ArrayFeed, IterableFeed, as_images, as_targets, split
+from pyconv.layers.base import Layer, snake_case
+from pyconv.layers.residual import chain_shape
+from pyconv.serialization import Configurable, deserialize, serialize
+from pyconv.summary import summary_text
+
+_MOST_PLANS = 8  # kept: one for each batch size and purpose
+
+
+class Sequential(Configurable):
+    """A stack of layers.
+
+    Args:
+        layers: layers, in order; more can be added with `add`.
+        name: what the summary calls it.
+        seed: integer in [0, 2**64): keys initial weights, shuffles, augmentation and dropout. None:
+            `pyconv.utils.set_random_seed`'s, 0 at first.
+    """
+
+    def __init__(self, layers=(), name=None, seed=None):
+        from pyconv.utils import random_seed
+
+        self.layers = []
+        self.name = name or "sequential"
+        self.seed = random_seed() if seed is None else seed
+        self.optimizer = self.loss = None
+        self.metric_names = ()
+        self.position = fitting.Position()
+        self.stop_training = self.interrupted = False
+        self.totals = training.Totals()
+        self.rng = training.new_rng()
+        self.hyper = _core.from_numpy(np.zeros(4, np.float32))
+        self._flat = None
+        self._plans = {}
+        self._lock = threading.RLock()
+        for layer in layers:
+            self.add(layer)
+
+    # ---- structure
+
+    def add(self, layer):
+        """Append a layer. The model is built once its input shape is known."""
+        if not isinstance(layer, Layer):
+            raise TypeError(f"[Sequential] expected a layer, got a {type(layer).__name__}")
+        if any(layer is other for other in self.layers):
+            raise ValueError(f"[Sequential] {layer.name} is in the model already")
+        taken = {other.name for other in self.layers}
+        if layer.name is None:
+            base = snake_case(type(layer).__name__)
+            same = sum(type(other) is type(layer) for other in self.layers)
+            layer.name = next(n for n in _numbered(base, same) if n not in taken)
+        elif layer.name in taken:
+            raise ValueError(f"[Sequential] two layers are named {layer.name!r}, expected names that differ")
+        self.layers.append(layer)
+        self._forget_plans()
+        shape = self.layers[0].declared_shape
+        if self.built or (shape is not None):
+            self.build(shape or self.input_shape)
+
+    @property
+    def input_shape(self):
+        """The shape of one example, or None."""
+        return self.layers[0].input_shape if self.layers else None
+
+    @property
+    def output_shape(self):
+        """The shape of one example's output."""
+        self._expect_built("output_shape")
+        return chain_shape(self.layers, self.input_shape)
+
+    @property
+    def built(self):
+        return bool(self.layers) and all(layer.built for layer in self.layers)
+
+    def build(self, input_shape):
+        """Make the parameters for examples of `input_shape`, (H, W, C). A leading None (Keras' batch) is dropped."""
+        if not self.layers:
+            raise ValueError("[build] the model has no layers")
+        shape = tuple(input_shape)
+        shape = shape[1:] if shape and shape[0] is None else shape
+        place = 0
+        for layer in self.layers:
+            place = layer.ensure_built(shape, seed=self.seed, place=place)
+            shape = tuple(layer.output_shape(shape))
+
+    @property
+    def parameters(self):
+        """All parameters, in order."""
+        return [p for layer in self.layers for p in layer.all_parameters]
+
+    @property
+    def weights(self):
+        """All parameters, in order."""
+        return self.parameters
+
+    @property
+    def trainable_parameters(self):
+        """The parameters that training changes."""
+        return [p for layer in self.layers for p in layer.trainable_parameters]
+
+    def get_layer(self, name=None, index=None):
+        """Return a layer by its name or its place."""
+        if index is not None:
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"[get_layer] no layer is named {name!r}")
+
+    def count_params(self):
+        """Return the number of values in all parameters."""
+        self._expect_built("count_params")
+        return sum(p.size for p in self.parameters)
+
+    def get_weights(self):
+        """Return copies of all parameters, in order."""
+        return [p.numpy().copy() for p in self.parameters]
+
+    def set_weights(self, weights):
+        """Write all parameters, in the order of `get_weights`."""
+        if len(weights) != len(self.parameters):
+            raise ValueError(f"[set_weights] the model has {len(self.parameters)} weights, got {len(weights)}")
+        for parameter, value in zip(self.parameters, weights, strict=True):
+            parameter.assign(value)
+
+    def summary(self, print_fn=print):
+        """Print each layer's output shape, parameters, multiply-adds and memory."""
+        self._expect_built("summary")
+        print_fn(summary_text(self))
+
+    # ---- training
+
+    def compile(self, optimizer="adam", loss="categorical_crossentropy", metrics=None):
+        """Choose what `fit` minimises and how; `metrics` is None or names of accuracy."""
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = losses.get(loss)
+        self.metric_names = _resolve_metrics(metrics)
+        self.position = fitting.Position()
+        self._flat = None
+        self._forget_plans()
+
+    @property
+    def penalised(self):
+        """Whether a regularizer adds to the loss."""
+        return any(p.l2 for p in self.trainable_parameters)
+
+    def fit(
+        self,
+        x,
+        y=None,
+        batch_size=32,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        initial_epoch=None,
+        steps_per_epoch=None,
+        validation_batch_size=None,
+        augment=None,
+        seed=None,
+    ):
+        """Train and return a `History`.
+
+        Args:
+            x: images (N, H, W, C), uint8 or any real type (cast to float32); or an iterable of batches (x, y).
+            y: labels (N,) or (N, 1), or one-hot rows (N, K).
+            batch_size: images a step; the last step of an epoch may have fewer.
+            epochs: train until this epoch (counted from 1) is done.
+            verbose: "auto" and 1: a progress bar on a terminal, lines elsewhere; 2: lines; 0: silent.
+            callbacks: a list of `Callback`.
+            validation_split: the last fraction of the rows validates instead of training.
+            validation_data: (x, y), or an iterable of batches.
+            shuffle: a new order each epoch.
+            initial_epoch: the epoch to start from (counted from 0). None: where the model stands, which is 0
+                after `compile` and the place of interruption after an interrupted `fit` or a resume.
+            steps_per_epoch: for iterables without an end.
+            validation_batch_size: None: `batch_size`.
+            augment: `Augmentation`, or None.
+            seed: None: the model's.
+
+        Raises:
+            FloatingPointError: the loss is not finite; names the first layer that gave such a value.
+            ValueError, TypeError: x or y do not fit the model.
+
+        The first Ctrl-C ends training after the step, with `interrupted` set; the second one aborts.
+        """
+        seed = self.seed if seed is None else seed
+        if y is not None and validation_split:
+            (x, y), validation_data = split(x, y, validation_split)
+        with self._lock:
+            feed = self._feed(x, y, batch_size, steps_per_epoch, shuffle=shuffle, augment=augment, seed=seed)
+            self._prepare_training()
+            if initial_epoch is not None:
+                start = fitting.Position(initial_epoch)
+            else:
+                start = self.position if self.position.epoch < epochs else fitting.Position()
+            history = History()
+            everything = [history, *(callbacks or [])]
+            if verbose:
+                from pyconv.progress import Progress
+
+                everything.append(Progress(verbose))
+            params = {"epochs": epochs, "steps": feed.steps, "images": feed.images}
+            validate = None
+            if validation_data is not None:
+                validate = self._validation(validation_data, validation_batch_size or batch_size)
+            fitting.fit(
+                self,
+                feed,
+                epochs=epochs,
+                start=start,
+                callbacks=CallbackList(everything, self, params),
+                validate=validate,
+                seed=seed,
+            )
+        return history
+
+    def train_on_batch(self, x, y):
+        """Take one step on a batch and return its logs."""
+        with self._lock:
+            self._prepare_training_for(x)
+            feed = IterableFeed([(x, y)], self._classes, op="train_on_batch")
+            start = fitting.Position(self.position.epoch, self.position.step)
+            silent = CallbackList([], self, {})
+            fitting.run_steps(self, feed, start, silent, self.seed)
+            return self.totals.means(self.metric_names, self.penalised)
+
+    def evaluate(self, x, y=None, batch_size=128, verbose=0, return_dict=True):
+        """Return the loss and accuracy of a data set as a dict, or as a list with `return_dict=False`."""
+        self._expect_compiled("evaluate")
+        with self._lock:
+            logs = self._evaluate(self._feed(x, y, batch_size, op="evaluate"))
+        return logs if return_dict else list(logs.values())
+
+    def predict(self, x, batch_size=128, verbose=0):
+        """Return the outputs for images `x`, float32 (N, ...)."""
+        x = as_images(x, "predict")
+        with self._lock:
+            self._build_for(x.shape[1:], "predict")
+            y = np.empty((len(x), *self.output_shape), np.float32)
+            for start in range(0, len(x), batch_size):
+                rows = x[start : start + batch_size]
+                plan = self._prediction_plan(len(rows), x.shape[1:], x.dtype.name)
+                plan["x"].numpy()[...] = rows
+                plan.run()
+                y[start : start + batch_size] = plan["y"].numpy()
+        return y
+
+    def predict_on_batch(self, x):
+        """Return the outputs for one batch."""
+        return self.predict(x, batch_size=max(len(x), 1))
+
+    def __call__(self, x, training=False):
+        """Return the outputs for one batch, as `predict_on_batch`."""
+        if training:
+            raise ValueError("[Sequential] a call gives predictions only; train with fit or train_on_batch")
+        return self.predict_on_batch(x)
+
+    # ---- plans
+
+    def training_plan(self, batch, target_shape):
+        """Return the plan of a training step for `batch`, made anew only when nothing fits."""
+
+        def make():
+            return training.training_plan(
+                self.layers,
+                batch,
+                self.loss,
+                target_shape,
+                self.totals,
+                self.optimizer,
+                self._flat,
+                self.hyper,
+                self.rng,
+            )
+
+        trainable = tuple(map(id, self.trainable_parameters))
+        return self._plan(("train", batch.key, target_shape, trainable), make)
+
+    def _evaluation_plan(self, batch, target_shape, totals):
+        return self._plan(
+            ("evaluate", batch.key, target_shape),
+            lambda: training.evaluation_plan(self.layers, batch, self.loss, target_shape, totals),
+        )
+
+    def _prediction_plan(self, size, shape, dtype):
+        batch = training.Batch(size, shape, dtype)
+        return self._plan(("predict", batch.key), lambda: training.prediction_plan(self.layers, batch))
+
+    def _plan(self, key, make):
+        """Return the plan under `key` and the current backend; the least recently used ones go."""
+        key = (*key, _core.backend())
+        plan = self._plans.pop(key, None) or make()
+        self._plans[key] = plan
+        while len(self._plans) > _MOST_PLANS:
+            self._plans.pop(next(iter(self._plans)))
+        return plan
+
+    def _forget_plans(self):
+        self._plans = {}
+        self._evaluation_totals = training.Totals()
+
+    # ---- saving
+
+    def get_config(self):
+        """Return name, seed and layers as a JSON-ready dict."""
+        return {"layers": serialize(self.layers), "name": self.name, "seed": self.seed}
+
+    def to_json(self, **options):
+        """Return the architecture as JSON; `model_from_json` builds it back. Options go to `json.dumps`."""
+        return json.dumps(self._description(), **options)
+
+    def _description(self):
+        return {**serialize(self), "input_shape": self.input_shape}
+
+    def save(self, path):
+        """Write architecture, weights and, when compiled, the training's state into one `.safetensors` file."""
+        self._expect_built("save")
+        arrays, state = self.training_state()
+        checkpoint.save(_checked(path), arrays, {"model": self._description(), "training": state})
+
+    def save_weights(self, path):
+        """Write the weights alone, under the names `layer/parameter`, into a `.safetensors` file."""
+        self._expect_built("save_weights")
+        checkpoint.save(_checked(path), self._named_arrays(), {})
+
+    def load_weights(self, path):
+        """Read weights that `save` or `save_weights` wrote."""
+        self._expect_built("load_weights")
+        arrays, _ = checkpoint.load(path)
+        self._assign(arrays)
+
+    def _named_parameters(self):
+        named = {}
+        for layer in self.layers:
+            _name_parameters(layer, layer.name, named)
+        return named
+
+    def _named_arrays(self):
+        return {name: p.numpy() for name, p in self._named_parameters().items()}
+
+    def _assign(self, arrays):
+        named = self._named_parameters()
+        found = {name for name in arrays if not name.startswith("optimizer/")}
+        if missing := sorted(named.keys() - found):
+            raise ValueError(f"[load_weights] the file has no {', '.join(missing[:5])}")
+        if unknown := sorted(found - named.keys()):
+            raise ValueError(f"[load_weights] the model has no {', '.join(unknown[:5])}")
+        for name, parameter in named.items():
+            parameter.assign(arrays[name])
+
+    def training_state(self):
+        """Return (arrays, state): all that an exact resume needs; `state` is JSON-ready, None if not compiled."""
+        arrays = {name: array.copy() for name, array in self._named_arrays().items()}
+        if self.optimizer is None:
+            return arrays, None
+        state = {
+            "optimizer": serialize(self.optimizer),
+            "optimizer_state": self.optimizer.get_state(),
+            "loss": serialize(self.loss),
+            "metrics": list(self.metric_names),
+            "position": self.position.get_state(),
+        }
+        if self._flat is not None:
+            names = {id(p): name for name, p in self._named_parameters().items()}
+            for slot, views in self._flat.slot_views().items():
+                for (parameter, _), view in zip(self._flat.places, views, strict=True):
+                    arrays[f"optimizer/{slot}/{names[id(parameter)]}"] = view.copy()
+        return arrays, state
+
+    def set_training_state(self, arrays, state):
+        """Restore what `training_state` returned."""
+        self._assign(arrays)
+        if state is None:
+            return
+        self.compile(deserialize(state["optimizer"]), deserialize(state["loss"]), state["metrics"])
+        self.optimizer.set_state(state["optimizer_state"])
+        self.position = fitting.Position.from_state(state["position"])
+        self._prepare_training()
+        names = {id(p): name for name, p in self._named_parameters().items()}
+        for slot, views in self._flat.slot_views().items():
+            for (parameter, _), view in zip(self._flat.places, views, strict=True):
+                saved = arrays.get(f"optimizer/{slot}/{names[id(parameter)]}")
+                if saved is not None:
+                    view[...] = saved
+
+    # ---- helpers
+
+    @property
+    def _classes(self):
+        shape = self.output_shape
+        if len(shape) != 1:
+            raise ValueError(f"[fit] the model's output has shape {shape}, expected (K,): one score a class")
+        return shape[0]
+
+    def _feed(self, x, y, batch_size, steps=None, op="fit", **options):
+        self._expect_compiled(op)
+        if y is None:
+            feed = self._built_feed(IterableFeed, x, steps=steps, op=op)
+            if options.get("augment"):
+                raise ValueError(f"[{op}] augment works on arrays, x is an iterable of batches")
+            return feed
+        x = as_images(x, op)
+        self._build_for(x.shape[1:], op)
+        return ArrayFeed(x, y, self._classes, batch_size, op=op, **options)
+
+    def _built_feed(self, kind, x, **options):
+        if not self.built:
+            raise ValueError("[fit] the model is not built; give its first layer an input_shape")
+        return kind(x, self._classes, **options)
+
+    def _validation(self, data, batch_size):
+        pair = isinstance(data, (tuple, list)) and len(data) == 2
+        x, y = data if pair else (data, None)
+        feed = self._feed(x, y, batch_size)
+        return lambda: self._evaluate(feed)
+
+    def _evaluate(self, feed):
+        totals = self._evaluation_totals
+        totals.restore()
+        for batch, target_shape, fill in feed.batches(0):
+            plan = self._evaluation_plan(batch, target_shape, totals)
+            fill(plan)
+            plan.run()
+            totals.count += batch.size
+        for parameter in self.trainable_parameters:
+            if parameter.l2:
+                scale = parameter.l2 * totals.count
+                _core.sum_of_squares(parameter.tensor, scale=scale, total=totals["penalty"])
+        return totals.means(self.metric_names, self.penalised)
+
+    def _prepare_training(self):
+        """Lay the trainable parameters side by side, unless they lie so already."""
+        self._expect_built("fit")
+        wanted = self.trainable_parameters
+        if self._flat is None or {id(p) for p, _ in self._flat.places} != set(map(id, wanted)):
+            self._flat = training.FlatParameters(wanted, self.optimizer.slots)
+            self._forget_plans()
+
+    def _prepare_training_for(self, x):
+        self._expect_compiled("train_on_batch")
+        self._build_for(np.shape(x)[1:], "train_on_batch")
+        self._prepare_training()
+
+    def _build_for(self, shape, op):
+        if not self.built:
+            self.build(shape)
+        elif tuple(shape) != tuple(self.input_shape):
+            raise ValueError(f"[{op}] x has examples of shape {tuple(shape)}, the model takes {self.input_shape}")
+
+    def _expect_built(self, op):
+        if not self.built:
+            raise ValueError(
+                f"[{op}] the model is not built: give its first layer an input_shape, or call build((H, W, C))"
+            )
+
+    def _expect_compiled(self, op):
+        if self.optimizer is None:
+            raise ValueError(f"[{op}] the model is not compiled: call compile(optimizer, loss, metrics)")
+
+
+def model_from_json(text):
+    """Build the model that `Sequential.to_json` described, with new weights."""
+    return _from_description(json.loads(text))
+
+
+def load_model(path):
+    """Read what `Sequential.save` wrote: architecture, weights and, if it was compiled, the training's state."""
+    arrays, metadata = checkpoint.load(path)
+    if "model" not in metadata:
+        raise checkpoint.CheckpointError(f"[load_model] {path} holds weights alone; load them with load_weights")
+    model = _from_description(metadata["model"])
+    model.set_training_state(arrays, metadata["training"])
+    return model
+
+
+def _from_description(description):
+    shape = description.pop("input_shape", None)
+    model = deserialize(description)
+    if not isinstance(model, Sequential):
+        raise ValueError(f"[model_from_json] expected a Sequential, got a {type(model).__name__}")
+    if shape is not None:
+        model.build(shape)
+    return model
+
+
+def _checked(path):
+    suffix = os.path.splitext(os.fspath(path))[1]
+    if suffix != ".safetensors":
+        raise ValueError(f"[save] {os.fspath(path)} ends in {suffix!r}, expected '.safetensors', what pyconv writes")
+    return path
+
+
+def _name_parameters(layer, prefix, named):
+    for parameter in layer.parameters:
+        named[f"{prefix}/{parameter.name}"] = parameter
+    for number, child in enumerate(layer.children):
+        _name_parameters(child, f"{prefix}/{number}", named)
+
+
+def _numbered(base, start):
+    """Yield Keras' names from the `start`-th on: base, base_1, base_2, ..."""
+    while True:
+        yield f"{base}_{start}" if start else base
+        start += 1
+
+
+_resolve_metrics = metrics.resolve

@@ -1,0 +1,198 @@
+"""What a model computes: prediction, evaluation and the training step, each a plan for one batch size."""
+
+import itertools
+
+import numpy as np
+
+from pyconv import _core
+from pyconv.layers.base import trace_chain
+from pyconv.philox import to_rng_state
+from pyconv.plan import Plan, Trace
+
+_ALIGNMENT = 16  # floats: parameters start at cache lines
+
+
+class FlatParameters:
+    """The trainable parameters side by side, so that an optimizer step is one call for each L2 coefficient.
+
+    `groups` holds (l2, begin, end) in floats of the flat arrays `weight`, `gradient` and each slot.
+    """
+
+    def __init__(self, parameters, slots):
+        ordered = sorted(parameters, key=lambda p: p.l2)  # stable: the model's order within a coefficient
+        self.groups, places, end = [], [], 0
+        for l2, members in itertools.groupby(ordered, key=lambda p: p.l2):
+            begin = end
+            for parameter in members:
+                places.append((parameter, end))
+                end += -(-parameter.size // _ALIGNMENT) * _ALIGNMENT
+            self.groups.append((l2, begin, end))
+        self.places = places
+        self.weight, self.gradient = _zeros(end), _zeros(end)
+        self.slots = {name: _zeros(end) for name in slots}
+        for parameter, start in places:
+            parameter.move(self.weight.view(4 * start, parameter.shape, "float32"))
+            parameter.gradient = self.gradient.view(4 * start, parameter.shape, "float32")
+
+    def group(self, array, begin, end):
+        """Return floats [begin, end) of a flat array."""
+        return array.view(4 * begin, (end - begin,), "float32")
+
+    def slot_views(self):
+        """Return {slot: [a read-write NumPy view for each parameter, in the order of `places`]}."""
+        return {
+            name: [array.view(4 * start, p.shape, "float32").numpy() for p, start in self.places]
+            for name, array in self.slots.items()
+        }
+
+
+class Totals:
+    """Running sums over the batches of an epoch: the loss, the correct answers and the L2 penalty."""
+
+    def __init__(self):
+        self._tensors = {name: _zeros(1, "float64") for name in ("loss", "correct", "penalty")}
+        self.count = 0
+
+    def __getitem__(self, name):
+        return self._tensors[name]
+
+    @property
+    def loss(self):
+        """The sum of the losses so far; not finite once one was not."""
+        return self._tensors["loss"].numpy()[0]
+
+    @property
+    def sums(self):
+        """The sums as numbers, for `restore`."""
+        return [float(tensor.numpy()[0]) for tensor in self._tensors.values()]
+
+    def restore(self, sums=(0.0, 0.0, 0.0), count=0):
+        """Go on from sums over `count` examples; from nothing by default."""
+        self.count = count
+        for tensor, value in zip(self._tensors.values(), sums, strict=True):
+            tensor.numpy()[0] = value
+
+    def means(self, accuracy_names, penalised):
+        """Return the logs: "loss" with its penalty, the data's part as "data_loss", and the accuracies."""
+        sums = {name: float(tensor.numpy()[0]) / max(self.count, 1) for name, tensor in self._tensors.items()}
+        logs = {"loss": sums["loss"] + sums["penalty"]}
+        if penalised:
+            logs["data_loss"] = sums["loss"]
+        return {**logs, **{name: sums["correct"] for name in accuracy_names}}
+
+
+class Batch:
+    """Where a step's images come from: rows of a resident array (`source`), or given anew each time."""
+
+    def __init__(self, size, shape, dtype, source=None, augment=None):
+        self.size = size
+        self.shape = tuple(shape)
+        self.dtype = dtype
+        self.source = source
+        self.augment = augment
+
+    @property
+    def key(self):
+        """What tells plans apart."""
+        augment = repr(self.augment) if self.augment else None
+        return (self.size, self.shape, self.dtype, self.source and id(self.source), augment)
+
+    def trace(self, trace):
+        """Add the calls that make the batch; return its buffer."""
+        if self.source is None:
+            return trace.input("x", (self.size, *self.shape), self.dtype)
+        index = trace.input("index", (self.size,), "int32")
+        x = trace.buffer((self.size, *self.shape))
+        if not self.augment:
+            return trace.call("gather", source=self.source, index=index, y=x)
+        height, width, _ = self.shape
+        matrix = trace.buffer((self.size, 6))
+        trace.call(
+            "random_affine",
+            rng=trace.rng,
+            index=index,
+            height=height,
+            width=width,
+            **self.augment.ranges,
+            matrix=matrix,
+        )
+        return trace.call("affine", source=self.source, matrix=matrix, index=index, **self.augment.border, y=x)
+
+
+def prediction_plan(layers, batch):
+    """Return the plan from a batch "x" to the output "y"."""
+    trace = Trace(training=False)
+    y, _ = trace_chain(trace, layers, batch.trace(trace))
+    return Plan(trace, {"y": y})
+
+
+def evaluation_plan(layers, batch, loss, target_shape, totals):
+    """Return the plan that adds the loss and correct answers of a batch to `totals`."""
+    trace = Trace(training=False)
+    y, _ = trace_chain(trace, layers, batch.trace(trace))
+    _trace_loss(trace, y, loss, target_shape, totals)
+    return Plan(trace, {})
+
+
+def training_plan(layers, batch, loss, target_shape, totals, optimizer, flat, hyper, rng):
+    """Return the plan of a training step: forward, loss, backward, optimizer."""
+    trace = Trace(training=True, rng=rng)
+    y, backward = trace_chain(trace, layers, batch.trace(trace))
+    backward(_trace_loss(trace, y, loss, target_shape, totals))
+    trace.layer = None
+    for l2, begin, end in flat.groups:
+        if l2:
+            weight = flat.group(flat.weight, begin, end)
+            trace.call("sum_of_squares", x=weight, scale=l2 * batch.size, total=totals["penalty"])
+
+    def step():
+        for l2, begin, end in flat.groups:
+            gradient, weight = flat.group(flat.gradient, begin, end), flat.group(flat.weight, begin, end)
+            slots = {name: flat.group(slot, begin, end) for name, slot in flat.slots.items()}
+            optimizer.update(gradient, weight, slots, hyper, l2=l2, guard=totals["loss"])
+
+    return Plan(trace, {}, epilogue=step)
+
+
+def _trace_loss(trace, y, loss, target_shape, totals):
+    """Add loss and accuracy of the output `y`; return the gradient of the mean loss to the logits (training)."""
+    last = trace.calls[-1]
+    if loss.from_logits:
+        logits = y
+    elif last.op == "softmax" and last.arguments["y"] is y:
+        trace.calls.pop()
+        last.absorbed = True
+        logits = last.arguments["x"]
+    else:
+        raise ValueError(
+            f"[{type(loss).__name__}] from_logits is False, expected a model that ends in a softmax; "
+            "end it in one, or give the loss from_logits=True"
+        )
+    trace.layer = None
+    target = trace.input("target", target_shape, "int32" if len(target_shape) == 1 else "float32")
+    rows = y.shape[:1]
+    correct = trace.call("accuracy", scores=logits, target=target, correct=trace.buffer(rows))
+    trace.call("sum", x=correct, total=totals["correct"])
+    losses, dlogits = trace.buffer(rows), trace.buffer(y.shape) if trace.training else None
+    trace.call(
+        "softmax_cross_entropy",
+        logits=logits,
+        target=target,
+        label_smoothing=loss.label_smoothing,
+        gradient=trace.training,
+        loss=losses,
+        dlogits=dlogits,
+    )
+    trace.call("sum", x=losses, total=totals["loss"])
+    return dlogits
+
+
+def new_rng():
+    """Return the Tensor that holds seed, epoch and step for the kernels that draw."""
+    return _core.from_numpy(to_rng_state(0, 0, 0))
+
+
+def _zeros(size, dtype="float32"):
+    tensor = _core.empty((size,), dtype)
+    tensor.numpy()[...] = 0
+    return tensor
