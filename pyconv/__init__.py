@@ -1,3 +1,85 @@
-"""pyconv: convolutional networks in a wheel of a few megabytes."""
+"""pyconv: convolutional networks in a wheel of a few megabytes.
+
+    from pyconv import Sequential, layers
+    from pyconv import ops                      # the kernels, on NumPy arrays
+
+`python -m pyconv.train` trains on CIFAR-10; `python -m pyconv.train --dataset shapes` needs no data.
+"""
+
+import importlib
+import pkgutil
 
 __version__ = "0.1.0"
+
+# In a checkout, this folder shadows the installed package, which alone holds the built extension: look for
+# submodules there too.
+__path__ = pkgutil.extend_path(__path__, __name__)
+
+try:
+    from pyconv import _core
+except ImportError as error:
+    raise ImportError(
+        f"pyconv's extension module cannot be loaded ({error}). "
+        "In a checkout, build and install it first: pip install ."
+    ) from error
+
+if _core.__version__ != __version__:
+    raise ImportError(
+        f"pyconv is version {__version__}, its extension module {_core.__version__}: "
+        "two installations are mixed. In a checkout, run pip install . again"
+    )
+
+Tensor = _core.Tensor
+empty_cache = _core.empty_cache
+from_dlpack = _core.from_dlpack
+memory_statistics = _core.memory_statistics
+num_threads = _core.num_threads
+set_num_threads = _core.set_num_threads
+
+# Loaded at first use: importing pyconv stays as quick as importing NumPy.
+_LAZY = {
+    "Augmentation": "pyconv.preprocessing",
+    "Sequential": "pyconv.models",
+    "load_model": "pyconv.models",
+    "model_from_json": "pyconv.models",
+    "set_random_seed": "pyconv.utils",
+}
+_SUBMODULES = (
+    "callbacks",
+    "checkpoint",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "models",
+    "ops",
+    "optimizers",
+    "preprocessing",
+    "recipes",
+    "regularizers",
+    "schedules",
+    "utils",
+)
+
+__all__ = [
+    "Tensor",
+    "empty_cache",
+    "from_dlpack",
+    "memory_statistics",
+    "num_threads",
+    "set_num_threads",
+    *_LAZY,
+    *_SUBMODULES,
+]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

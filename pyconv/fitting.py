@@ -60,26 +60,30 @@ def fit(model, feed, *, epochs, start, callbacks, validate, seed):
 
 def _run_epoch(model, feed, position, callbacks, seed):
     """Run the epoch's steps from `position.step` on; return the position after the last one."""
-    totals, optimizer, epoch = model.totals, model.optimizer, position.epoch
+    totals, epoch, step = model.totals, position.epoch, position.step
     totals.restore(position.sums, position.count)
-    step = position.step
     for batch, target_shape, fill in feed.batches(epoch, step):
         callbacks.on_train_batch_begin(step)
-        plan = model.training_plan(batch, target_shape)
-        fill(plan)
-        model.hyper.numpy()[...] = optimizer.hyper()
-        model.rng.numpy()[...] = to_rng_state(seed, epoch, step)
-        plan.run()
-        totals.count += batch.size
-        if not np.isfinite(totals.loss):
-            raise FloatingPointError(_blame(plan, totals.loss, epoch, step))
-        optimizer.iterations += 1
+        run_step(model, batch, target_shape, fill, epoch=epoch, step=step, seed=seed)
+        callbacks.on_train_batch_end(step, totals.means(model.metric_names, model.penalised))
         step += 1
-        callbacks.on_train_batch_end(step - 1, totals.means(model.metric_names, model.penalised))
         if model.interrupted or model.stop_training:
             break
     model.position = Position(epoch, step, totals.sums, totals.count)
     return model.position
+
+
+def run_step(model, batch, target_shape, fill, *, epoch, step, seed):
+    """Take one training step; `model.totals` grow by the batch."""
+    plan = model.training_plan(batch, target_shape)
+    fill(plan)
+    model.hyper.numpy()[...] = model.optimizer.hyper()
+    model.rng.numpy()[...] = to_rng_state(seed, epoch, step)
+    plan.run()
+    model.totals.count += batch.size
+    if not np.isfinite(model.totals.loss):
+        raise FloatingPointError(_blame(plan, model.totals.loss, epoch, step))
+    model.optimizer.iterations += 1
 
 
 def _blame(plan, loss, epoch, step):
@@ -91,13 +95,13 @@ def _blame(plan, loss, epoch, step):
     layer = f"layer {call.layer.name}" if call.layer else "the loss"
     return (
         f"[fit] the loss is {loss} at {where}: {layer} gave the first value that is not finite "
-        f"(in {call.op}); the weights are those before this step. A lower learning rate or gentler data may help"
+        f"(in {call.op}); the weights are those before this step. A lower learning rate may help"
     )
 
 
 @contextlib.contextmanager
 def first_interrupt_stops(model):
-    """Let the first Ctrl-C end training after the step, with `model.interrupted` set; the second one aborts."""
+    """Let the first Ctrl-C end training after the step, setting `model.interrupted`; the second aborts."""
     model.interrupted = False
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -113,5 +117,3 @@ def first_interrupt_stops(model):
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-

@@ -1,18 +1,19 @@
 """`Sequential`: build, compile, train, evaluate, predict, save; Keras' names, arguments and meanings."""
 
 import json
-import os
 import threading
 
 import numpy as np
 
-from pyconv import _core, checkpoint, fitting, losses, metrics, optimizers, training
+from pyconv import _core, fitting, losses, optimizers, saving, training
 from pyconv.callbacks import CallbackList, History
-from pyconv.data import ArrayFeed, IterableFeed, as_images, as_targets, split
+from pyconv.data import ArrayFeed, IterableFeed, as_images, split
 from pyconv.layers.base import Layer, snake_case
 from pyconv.layers.residual import chain_shape
-from pyconv.serialization import Configurable, deserialize, serialize
+from pyconv.metrics import resolve as resolve_metrics
+from pyconv.serialization import Configurable, serialize
 from pyconv.summary import summary_text
+from pyconv.utils import random_seed
 
 _MOST_PLANS = 8  # kept: one for each batch size and purpose
 
@@ -28,8 +29,6 @@ class Sequential(Configurable):
     """
 
     def __init__(self, layers=(), name=None, seed=None):
-        from pyconv.utils import random_seed
-
         self.layers = []
         self.name = name or "sequential"
         self.seed = random_seed() if seed is None else seed
@@ -37,7 +36,7 @@ class Sequential(Configurable):
         self.metric_names = ()
         self.position = fitting.Position()
         self.stop_training = self.interrupted = False
-        self.totals = training.Totals()
+        self.totals, self._evaluation_totals = training.Totals(), training.Totals()
         self.rng = training.new_rng()
         self.hyper = _core.from_numpy(np.zeros(4, np.float32))
         self._flat = None
@@ -83,7 +82,7 @@ class Sequential(Configurable):
         return bool(self.layers) and all(layer.built for layer in self.layers)
 
     def build(self, input_shape):
-        """Make the parameters for examples of `input_shape`, (H, W, C). A leading None (Keras' batch) is dropped."""
+        """Make the parameters for examples of `input_shape`, (H, W, C); Keras' (None, H, W, C) is taken too."""
         if not self.layers:
             raise ValueError("[build] the model has no layers")
         shape = tuple(input_shape)
@@ -129,7 +128,9 @@ class Sequential(Configurable):
     def set_weights(self, weights):
         """Write all parameters, in the order of `get_weights`."""
         if len(weights) != len(self.parameters):
-            raise ValueError(f"[set_weights] the model has {len(self.parameters)} weights, got {len(weights)}")
+            raise ValueError(
+                f"[set_weights] the model has {len(self.parameters)} weights, got {len(weights)}"
+            )
         for parameter, value in zip(self.parameters, weights, strict=True):
             parameter.assign(value)
 
@@ -144,7 +145,7 @@ class Sequential(Configurable):
         """Choose what `fit` minimises and how; `metrics` is None or names of accuracy."""
         self.optimizer = optimizers.get(optimizer)
         self.loss = losses.get(loss)
-        self.metric_names = _resolve_metrics(metrics)
+        self.metric_names = resolve_metrics(metrics)
         self.position = fitting.Position()
         self._flat = None
         self._forget_plans()
@@ -174,7 +175,7 @@ class Sequential(Configurable):
         """Train and return a `History`.
 
         Args:
-            x: images (N, H, W, C), uint8 or any real type (cast to float32); or an iterable of batches (x, y).
+            x: images (N, H, W, C), uint8 or any real type (cast to float32), or an iterable of (x, y).
             y: labels (N,) or (N, 1), or one-hot rows (N, K).
             batch_size: images a step; the last step of an epoch may have fewer.
             epochs: train until this epoch (counted from 1) is done.
@@ -201,7 +202,7 @@ class Sequential(Configurable):
             (x, y), validation_data = split(x, y, validation_split)
         with self._lock:
             feed = self._feed(x, y, batch_size, steps_per_epoch, shuffle=shuffle, augment=augment, seed=seed)
-            self._prepare_training()
+            self.prepare_training()
             if initial_epoch is not None:
                 start = fitting.Position(initial_epoch)
             else:
@@ -225,16 +226,18 @@ class Sequential(Configurable):
                 validate=validate,
                 seed=seed,
             )
+            self._forget_plans(of_arrays=True)
         return history
 
     def train_on_batch(self, x, y):
         """Take one step on a batch and return its logs."""
+        x = as_images(x, "train_on_batch")
         with self._lock:
-            self._prepare_training_for(x)
-            feed = IterableFeed([(x, y)], self._classes, op="train_on_batch")
-            start = fitting.Position(self.position.epoch, self.position.step)
-            silent = CallbackList([], self, {})
-            fitting.run_steps(self, feed, start, silent, self.seed)
+            feed = self._feed([(x, y)], None, None, op="train_on_batch", shape=x.shape[1:])
+            self.prepare_training()
+            self.totals.restore()
+            step = next(iter(feed.batches(0)))
+            fitting.run_step(self, *step, epoch=0, step=self.optimizer.iterations, seed=self.seed)
             return self.totals.means(self.metric_names, self.penalised)
 
     def evaluate(self, x, y=None, batch_size=128, verbose=0, return_dict=True):
@@ -242,6 +245,7 @@ class Sequential(Configurable):
         self._expect_compiled("evaluate")
         with self._lock:
             logs = self._evaluate(self._feed(x, y, batch_size, op="evaluate"))
+            self._forget_plans(of_arrays=True)
         return logs if return_dict else list(logs.values())
 
     def predict(self, x, batch_size=128, verbose=0):
@@ -287,17 +291,17 @@ class Sequential(Configurable):
             )
 
         trainable = tuple(map(id, self.trainable_parameters))
-        return self._plan(("train", batch.key, target_shape, trainable), make)
+        return self._plan(("train", batch, target_shape, trainable), make)
 
     def _evaluation_plan(self, batch, target_shape, totals):
         return self._plan(
-            ("evaluate", batch.key, target_shape),
+            ("evaluate", batch, target_shape),
             lambda: training.evaluation_plan(self.layers, batch, self.loss, target_shape, totals),
         )
 
     def _prediction_plan(self, size, shape, dtype):
         batch = training.Batch(size, shape, dtype)
-        return self._plan(("predict", batch.key), lambda: training.prediction_plan(self.layers, batch))
+        return self._plan(("predict", batch), lambda: training.prediction_plan(self.layers, batch))
 
     def _plan(self, key, make):
         """Return the plan under `key` and the current backend; the least recently used ones go."""
@@ -308,11 +312,11 @@ class Sequential(Configurable):
             self._plans.pop(next(iter(self._plans)))
         return plan
 
-    def _forget_plans(self):
-        self._plans = {}
-        self._evaluation_totals = training.Totals()
+    def _forget_plans(self, of_arrays=False):
+        """Drop all plans, or only those that hold on to a user's arrays."""
+        self._plans = {key: plan for key, plan in self._plans.items() if of_arrays and not key[1].source}
 
-    # ---- saving
+    # ---- saving (saving.py)
 
     def get_config(self):
         """Return name, seed and layers as a JSON-ready dict."""
@@ -320,81 +324,43 @@ class Sequential(Configurable):
 
     def to_json(self, **options):
         """Return the architecture as JSON; `model_from_json` builds it back. Options go to `json.dumps`."""
-        return json.dumps(self._description(), **options)
-
-    def _description(self):
-        return {**serialize(self), "input_shape": self.input_shape}
+        return json.dumps(saving.description(self), **options)
 
     def save(self, path):
-        """Write architecture, weights and, when compiled, the training's state into one `.safetensors` file."""
+        """Write architecture, weights and, when compiled, the training's state: one `.safetensors` file."""
         self._expect_built("save")
-        arrays, state = self.training_state()
-        checkpoint.save(_checked(path), arrays, {"model": self._description(), "training": state})
+        saving.save(self, path)
 
     def save_weights(self, path):
         """Write the weights alone, under the names `layer/parameter`, into a `.safetensors` file."""
         self._expect_built("save_weights")
-        checkpoint.save(_checked(path), self._named_arrays(), {})
+        saving.save_weights(self, path)
 
     def load_weights(self, path):
         """Read weights that `save` or `save_weights` wrote."""
         self._expect_built("load_weights")
-        arrays, _ = checkpoint.load(path)
-        self._assign(arrays)
-
-    def _named_parameters(self):
-        named = {}
-        for layer in self.layers:
-            _name_parameters(layer, layer.name, named)
-        return named
-
-    def _named_arrays(self):
-        return {name: p.numpy() for name, p in self._named_parameters().items()}
-
-    def _assign(self, arrays):
-        named = self._named_parameters()
-        found = {name for name in arrays if not name.startswith("optimizer/")}
-        if missing := sorted(named.keys() - found):
-            raise ValueError(f"[load_weights] the file has no {', '.join(missing[:5])}")
-        if unknown := sorted(found - named.keys()):
-            raise ValueError(f"[load_weights] the model has no {', '.join(unknown[:5])}")
-        for name, parameter in named.items():
-            parameter.assign(arrays[name])
+        saving.load_weights(self, path)
 
     def training_state(self):
-        """Return (arrays, state): all that an exact resume needs; `state` is JSON-ready, None if not compiled."""
-        arrays = {name: array.copy() for name, array in self._named_arrays().items()}
-        if self.optimizer is None:
-            return arrays, None
-        state = {
-            "optimizer": serialize(self.optimizer),
-            "optimizer_state": self.optimizer.get_state(),
-            "loss": serialize(self.loss),
-            "metrics": list(self.metric_names),
-            "position": self.position.get_state(),
-        }
-        if self._flat is not None:
-            names = {id(p): name for name, p in self._named_parameters().items()}
-            for slot, views in self._flat.slot_views().items():
-                for (parameter, _), view in zip(self._flat.places, views, strict=True):
-                    arrays[f"optimizer/{slot}/{names[id(parameter)]}"] = view.copy()
-        return arrays, state
+        """Return (arrays, state), all that an exact resume needs; `state` is JSON-ready, or None."""
+        return saving.training_state(self)
 
     def set_training_state(self, arrays, state):
         """Restore what `training_state` returned."""
-        self._assign(arrays)
-        if state is None:
-            return
-        self.compile(deserialize(state["optimizer"]), deserialize(state["loss"]), state["metrics"])
-        self.optimizer.set_state(state["optimizer_state"])
-        self.position = fitting.Position.from_state(state["position"])
-        self._prepare_training()
-        names = {id(p): name for name, p in self._named_parameters().items()}
-        for slot, views in self._flat.slot_views().items():
-            for (parameter, _), view in zip(self._flat.places, views, strict=True):
-                saved = arrays.get(f"optimizer/{slot}/{names[id(parameter)]}")
-                if saved is not None:
-                    view[...] = saved
+        saving.set_training_state(self, arrays, state)
+
+    def slot_arrays(self):
+        """Yield (slot, parameter, read-write NumPy view) of the optimizer's arrays."""
+        if self._flat is not None:
+            yield from self._flat.slot_arrays()
+
+    def prepare_training(self):
+        """Lay the trainable parameters side by side, unless they lie so already."""
+        self._expect_built("fit")
+        wanted = self.trainable_parameters
+        if self._flat is None or {id(p) for p, _ in self._flat.places} != set(map(id, wanted)):
+            self._flat = training.FlatParameters(wanted, self.optimizer.slots)
+            self._forget_plans()
 
     # ---- helpers
 
@@ -405,21 +371,20 @@ class Sequential(Configurable):
             raise ValueError(f"[fit] the model's output has shape {shape}, expected (K,): one score a class")
         return shape[0]
 
-    def _feed(self, x, y, batch_size, steps=None, op="fit", **options):
+    def _feed(self, x, y, batch_size, steps=None, op="fit", shape=None, **options):
+        """Return the batches that x and y mean; builds the model where their shape says how."""
         self._expect_compiled(op)
-        if y is None:
-            feed = self._built_feed(IterableFeed, x, steps=steps, op=op)
-            if options.get("augment"):
-                raise ValueError(f"[{op}] augment works on arrays, x is an iterable of batches")
-            return feed
-        x = as_images(x, op)
-        self._build_for(x.shape[1:], op)
-        return ArrayFeed(x, y, self._classes, batch_size, op=op, **options)
-
-    def _built_feed(self, kind, x, **options):
-        if not self.built:
-            raise ValueError("[fit] the model is not built; give its first layer an input_shape")
-        return kind(x, self._classes, **options)
+        if y is not None:
+            x = as_images(x, op)
+            shape = x.shape[1:]
+        if shape is not None:
+            self._build_for(shape, op)
+        self._expect_built(op)
+        if y is not None:
+            return ArrayFeed(x, y, self._classes, batch_size, op=op, **options)
+        if options.get("augment"):
+            raise ValueError(f"[{op}] augment works on arrays, x is an iterable of batches")
+        return IterableFeed(x, self._classes, steps, op)
 
     def _validation(self, data, batch_size):
         pair = isinstance(data, (tuple, list)) and len(data) == 2
@@ -441,73 +406,23 @@ class Sequential(Configurable):
                 _core.sum_of_squares(parameter.tensor, scale=scale, total=totals["penalty"])
         return totals.means(self.metric_names, self.penalised)
 
-    def _prepare_training(self):
-        """Lay the trainable parameters side by side, unless they lie so already."""
-        self._expect_built("fit")
-        wanted = self.trainable_parameters
-        if self._flat is None or {id(p) for p, _ in self._flat.places} != set(map(id, wanted)):
-            self._flat = training.FlatParameters(wanted, self.optimizer.slots)
-            self._forget_plans()
-
-    def _prepare_training_for(self, x):
-        self._expect_compiled("train_on_batch")
-        self._build_for(np.shape(x)[1:], "train_on_batch")
-        self._prepare_training()
-
     def _build_for(self, shape, op):
         if not self.built:
             self.build(shape)
         elif tuple(shape) != tuple(self.input_shape):
-            raise ValueError(f"[{op}] x has examples of shape {tuple(shape)}, the model takes {self.input_shape}")
+            raise ValueError(
+                f"[{op}] x has examples of shape {tuple(shape)}, the model takes {self.input_shape}"
+            )
 
     def _expect_built(self, op):
         if not self.built:
             raise ValueError(
-                f"[{op}] the model is not built: give its first layer an input_shape, or call build((H, W, C))"
+                f"[{op}] the model is not built: give its first layer an input_shape or call build((H, W, C))"
             )
 
     def _expect_compiled(self, op):
         if self.optimizer is None:
             raise ValueError(f"[{op}] the model is not compiled: call compile(optimizer, loss, metrics)")
-
-
-def model_from_json(text):
-    """Build the model that `Sequential.to_json` described, with new weights."""
-    return _from_description(json.loads(text))
-
-
-def load_model(path):
-    """Read what `Sequential.save` wrote: architecture, weights and, if it was compiled, the training's state."""
-    arrays, metadata = checkpoint.load(path)
-    if "model" not in metadata:
-        raise checkpoint.CheckpointError(f"[load_model] {path} holds weights alone; load them with load_weights")
-    model = _from_description(metadata["model"])
-    model.set_training_state(arrays, metadata["training"])
-    return model
-
-
-def _from_description(description):
-    shape = description.pop("input_shape", None)
-    model = deserialize(description)
-    if not isinstance(model, Sequential):
-        raise ValueError(f"[model_from_json] expected a Sequential, got a {type(model).__name__}")
-    if shape is not None:
-        model.build(shape)
-    return model
-
-
-def _checked(path):
-    suffix = os.path.splitext(os.fspath(path))[1]
-    if suffix != ".safetensors":
-        raise ValueError(f"[save] {os.fspath(path)} ends in {suffix!r}, expected '.safetensors', what pyconv writes")
-    return path
-
-
-def _name_parameters(layer, prefix, named):
-    for parameter in layer.parameters:
-        named[f"{prefix}/{parameter.name}"] = parameter
-    for number, child in enumerate(layer.children):
-        _name_parameters(child, f"{prefix}/{number}", named)
 
 
 def _numbered(base, start):
@@ -517,4 +432,5 @@ def _numbered(base, start):
         start += 1
 
 
-_resolve_metrics = metrics.resolve
+model_from_json = saving.model_from_json
+load_model = saving.load_model

@@ -22,7 +22,8 @@ def as_tensor(array, op, name):
     if hasattr(array, "__dlpack__"):
         return _core.from_dlpack(array)
     raise TypeError(
-        f"[{op}] {name} is a {type(array).__name__}, expected a NumPy array, a Tensor or an object with __dlpack__"
+        f"[{op}] {name} is a {type(array).__name__}, "
+        "expected a NumPy array, a Tensor or an object with __dlpack__"
     )
 
 

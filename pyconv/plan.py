@@ -1,8 +1,8 @@
 """Layers to a fixed list of kernel calls over buffers that share one arena.
 
-A `Trace` collects the calls that layers make on symbolic buffers, forward and backward. A `Plan` decides where
-each buffer lives (buffers whose lives do not overlap share memory; elementwise calls run in place where their
-input ends with them) and records the calls into a program that runs in one go.
+A `Trace` collects the calls that layers make on symbolic buffers, forward and backward. A `Plan` decides
+where each buffer lives (buffers whose lives do not overlap share memory; elementwise calls run in place where
+their input ends with them) and records the calls into a program that runs in one go.
 """
 
 import math

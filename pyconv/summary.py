@@ -39,7 +39,7 @@ def summary_text(model):
             *lines[1:],
             rule,
             f"Parameters: {total:,} ({_bytes(4 * total)}), {trainable:,} of them trainable",
-            f"Forward pass of one example: {operations:,} multiply-adds, {_bytes(activations)} of activations",
+            f"One example forward: {operations:,} multiply-adds, {_bytes(activations)} of activations",
         ]
     )
 

@@ -1,8 +1,7 @@
 """What a model computes: prediction, evaluation and the training step, each a plan for one batch size."""
 
+import dataclasses
 import itertools
-
-import numpy as np
 
 from pyconv import _core
 from pyconv.layers.base import trace_chain
@@ -38,12 +37,11 @@ class FlatParameters:
         """Return floats [begin, end) of a flat array."""
         return array.view(4 * begin, (end - begin,), "float32")
 
-    def slot_views(self):
-        """Return {slot: [a read-write NumPy view for each parameter, in the order of `places`]}."""
-        return {
-            name: [array.view(4 * start, p.shape, "float32").numpy() for p, start in self.places]
-            for name, array in self.slots.items()
-        }
+    def slot_arrays(self):
+        """Yield (slot, parameter, read-write NumPy view of its values)."""
+        for name, array in self.slots.items():
+            for parameter, start in self.places:
+                yield name, parameter, array.view(4 * start, parameter.shape, "float32").numpy()
 
 
 class Totals:
@@ -78,24 +76,21 @@ class Totals:
         logs = {"loss": sums["loss"] + sums["penalty"]}
         if penalised:
             logs["data_loss"] = sums["loss"]
-        return {**logs, **{name: sums["correct"] for name in accuracy_names}}
+        return {**logs, **dict.fromkeys(accuracy_names, sums["correct"])}
 
 
+@dataclasses.dataclass(frozen=True)
 class Batch:
-    """Where a step's images come from: rows of a resident array (`source`), or given anew each time."""
+    """Where a step's images come from: rows of a resident array (`source`), or given anew each time.
 
-    def __init__(self, size, shape, dtype, source=None, augment=None):
-        self.size = size
-        self.shape = tuple(shape)
-        self.dtype = dtype
-        self.source = source
-        self.augment = augment
+    Equal batches can share a plan.
+    """
 
-    @property
-    def key(self):
-        """What tells plans apart."""
-        augment = repr(self.augment) if self.augment else None
-        return (self.size, self.shape, self.dtype, self.source and id(self.source), augment)
+    size: int
+    shape: tuple
+    dtype: str
+    source: object = None
+    augment: object = None
 
     def trace(self, trace):
         """Add the calls that make the batch; return its buffer."""
@@ -116,7 +111,9 @@ class Batch:
             **self.augment.ranges,
             matrix=matrix,
         )
-        return trace.call("affine", source=self.source, matrix=matrix, index=index, **self.augment.border, y=x)
+        return trace.call(
+            "affine", source=self.source, matrix=matrix, index=index, **self.augment.border, y=x
+        )
 
 
 def prediction_plan(layers, batch):
@@ -155,7 +152,7 @@ def training_plan(layers, batch, loss, target_shape, totals, optimizer, flat, hy
 
 
 def _trace_loss(trace, y, loss, target_shape, totals):
-    """Add loss and accuracy of the output `y`; return the gradient of the mean loss to the logits (training)."""
+    """Add loss and accuracy of the output `y`; return the mean loss' gradient to the logits, in training."""
     last = trace.calls[-1]
     if loss.from_logits:
         logits = y

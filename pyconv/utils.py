@@ -2,6 +2,21 @@
 
 import numpy as np
 
+_random_seed = 0
+
+
+def set_random_seed(seed):
+    """Set the seed of the models made from now on: initial weights, shuffles, augmentation, dropout."""
+    global _random_seed
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"[set_random_seed] seed is {seed}, expected an integer in [0, 2**64)")
+    _random_seed = int(seed)
+
+
+def random_seed():
+    """Return the seed of new models."""
+    return _random_seed
+
 
 def to_categorical(y, num_classes=None):
     """Return integer labels (N,) or (N, 1) as one-hot rows: float32 (N, num_classes).

@@ -163,6 +163,8 @@ class Layer(Configurable):
         if not self.built:
             self.name = self.name or snake_case(type(self).__name__)
             self._seed, self.place = seed, place
+            for child in self.children:
+                child.name = child.name or f"{self.name}_{snake_case(type(child).__name__)}"
             self.output_shape(input_shape)  # refuses what does not fit before anything is made
             self.build(input_shape)
             self.input_shape = tuple(input_shape)
