@@ -136,6 +136,7 @@ PYCONV_INLINE void run_pass(const Context& context, const Conv2dShape& s, bool b
   pass.packed = packed;
   pass.zeros = zeros;
   for (int64_t k = 0; k < pass.channels.source; ++k) zeros[k] = 0;
+  for (int64_t t = 0; t < pass.taps; ++t) taps[t] = {};  // an image smaller than the stride leaves some unused
   const auto ignore = [](const Grid&) {};
   backward ? backward_input_grids(s, taps, ignore) : forward_grid(s, taps, ignore);
   pack_weight(s, pass, taps, weight, backward, packed);
