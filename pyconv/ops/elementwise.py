@@ -1,0 +1,47 @@
+"""Ops that treat each element by itself; x may have any shape."""
+
+from pyconv import _core
+from pyconv.ops.arguments import Arguments
+from pyconv.philox import to_rng_state
+
+
+def relu(x):
+    """Rectified linear unit, max(x, 0), of any shape. NaN passes through."""
+    a = Arguments("relu", x=x)
+    return a.give(_core.relu(a.x))
+
+
+def relu_backward(dy, y):
+    """Gradient of `relu` with respect to x, from its output `y`: dy where y > 0, else 0."""
+    a = Arguments("relu_backward", dy=dy, y=y)
+    return a.give(_core.relu_backward(a.dy, a.y))
+
+
+def add(a, b):
+    """Sum of two arrays of the same shape, as in a residual connection; both gradients are dy itself."""
+    arrays = Arguments("add", a=a, b=b)
+    return arrays.give(_core.add(arrays.a, arrays.b))
+
+
+def dropout(x, rate, *, seed, purpose=0, epoch=0, step=0):
+    """Set a random fraction of x to 0 and scale the rest by 1 / (1 - rate), which keeps the mean.
+
+    The mask is a pure function of the keywords (Philox), so the gradient is `dropout` of dy with the same.
+    NaN passes through, dropped or not.
+    Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 2014.
+
+    Args:
+        x: float32 of any shape.
+        rate: fraction to drop, in [0, 1).
+        seed: integer in [0, 2**64).
+        purpose: the layer's number, in [0, 2**24): a mask of its own for each layer.
+        epoch, step: integers in [0, 2**32); other ones draw anew.
+
+    Returns:
+        y, of x's shape.
+    """
+    a = Arguments("dropout", x=x)
+    if not 0 <= purpose < 2**24:
+        raise ValueError(f"[dropout] purpose is {purpose}, expected an integer in [0, 2**24)")
+    rng = _core.from_numpy(to_rng_state(seed, epoch, step))
+    return a.give(_core.dropout(a.x, rng, rate=rate, purpose=_core.PHILOX_DROPOUT + purpose))
