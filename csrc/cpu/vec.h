@@ -4,6 +4,10 @@
 
 #include <cstdint>
 
+#if defined(__SSE4_1__)
+#include <immintrin.h>
+#endif
+
 #define PYCONV_INLINE __attribute__((always_inline)) static inline
 #define PYCONV_INLINE_MEMBER __attribute__((always_inline)) inline
 #define PYCONV_UNROLL _Pragma("GCC unroll 32")
@@ -65,6 +69,118 @@ PYCONV_INLINE Vec sqrt(Vec v) {
 // NaN in a passes; in relu's case max(NaN, 0) is NaN.
 PYCONV_INLINE Vec relu(Vec v) {
   return v < Vec{} ? Vec{} : v;
+}
+
+// ---- n lanes of each type, for bodies written once for whole vectors, short vectors and scalars.
+template <int n>
+struct Lanes {
+  static constexpr int kCount = n;
+  typedef float Float __attribute__((vector_size(4 * n)));
+  typedef int32_t Int __attribute__((vector_size(4 * n)));
+  typedef uint8_t Byte __attribute__((vector_size(n)));
+};
+template <>
+struct Lanes<1> {
+  static constexpr int kCount = 1;
+  using Float = float;
+  using Int = int32_t;
+  using Byte = uint8_t;
+};
+
+template <class V, class T>
+PYCONV_INLINE V load_as(const T* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof(V));
+  return v;
+}
+template <class V, class T>
+PYCONV_INLINE void store_as(T* p, V v) {
+  __builtin_memcpy(p, &v, sizeof(V));
+}
+
+// kCount bytes (or integers) as integers, and back. GCC 12 widens a vector of bytes lane by lane, hence the
+// intrinsics.
+template <class L>
+PYCONV_INLINE typename L::Int load_int(const int32_t* p) {
+  return load_as<typename L::Int>(p);
+}
+template <class L>
+PYCONV_INLINE typename L::Int load_int(const uint8_t* p) {
+  if constexpr (L::kCount == 1) {
+    return *p;
+#if defined(__SSE4_1__)
+  } else if constexpr (L::kCount == 4) {
+    return (typename L::Int)_mm_cvtepu8_epi32(_mm_cvtsi32_si128(load_as<int32_t>(p)));
+#if defined(__AVX512F__)
+  } else if constexpr (L::kCount == 16) {
+    // The masked form: GCC 12 warns of an uninitialised value inside the plain one.
+    return (typename L::Int)_mm512_maskz_cvtepu8_epi32(0xFFFF, load_as<__m128i>(p));
+#elif defined(__AVX2__)
+  } else if constexpr (L::kCount == 8) {
+    return (typename L::Int)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#endif
+#endif
+  } else {
+    return __builtin_convertvector(load_as<typename L::Byte>(p), typename L::Int);
+  }
+}
+template <class L>
+PYCONV_INLINE void store_int(int32_t* p, typename L::Int v) {
+  store_as(p, v);
+}
+template <class L>
+PYCONV_INLINE void store_int(uint8_t* p, typename L::Int v) {
+  if constexpr (L::kCount == 1) {
+    *p = static_cast<uint8_t>(v);
+#if defined(__SSE4_1__)
+  } else if constexpr (L::kCount == 4) {
+    const __m128i first_bytes = _mm_set1_epi32(0x0C080400);
+    store_as(p, _mm_cvtsi128_si32(_mm_shuffle_epi8((__m128i)v, first_bytes)));
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  } else if constexpr (L::kCount == 8) {
+    const __m128i low = _mm256_castsi256_si128((__m256i)v), high = _mm256_extracti128_si256((__m256i)v, 1);
+    const __m128i words = _mm_packus_epi32(low, high);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+#endif
+#endif
+  } else {
+    store_as(p, __builtin_convertvector(v, typename L::Byte));
+  }
+}
+
+// Values as floats, from floats or bytes.
+template <class L>
+PYCONV_INLINE typename L::Float load_float(const float* p) {
+  return load_as<typename L::Float>(p);
+}
+template <class L>
+PYCONV_INLINE typename L::Float load_float(const uint8_t* p) {
+  if constexpr (L::kCount == 1)
+    return static_cast<float>(*p);
+  else
+    return __builtin_convertvector(load_int<L>(p), typename L::Float);
+}
+
+// Calls body(Lanes<n>{}, i) along [begin, end): whole vectors, then runs of 4, then scalars.
+template <class Body>
+PYCONV_INLINE void for_lanes(int64_t begin, int64_t end, const Body& body) {
+  int64_t i = begin;
+  for (; i + kVecFloats <= end; i += kVecFloats) body(Lanes<kVecFloats>{}, i);
+  if constexpr (kVecFloats > 4)
+    for (; i + 4 <= end; i += 4) body(Lanes<4>{}, i);
+  for (; i < end; ++i) body(Lanes<1>{}, i);
+}
+#define PYCONV_LANES_BODY __attribute__((always_inline))
+
+// A run of whole pixels of C channels that fills several registers, for coefficients that repeat every C
+// elements: C itself where channels are many.
+constexpr int64_t kFewChannels = 64;
+constexpr int64_t kMaxPeriod = kFewChannels * kVecFloats;  // of few channels
+PYCONV_INLINE int64_t channel_period(int64_t C) {
+  int64_t period = C > 1 ? C : 1;
+  if (C <= kFewChannels)
+    while (period % kVecFloats || period < 4 * kVecFloats) period *= 2;
+  return period;
 }
 
 }  // namespace

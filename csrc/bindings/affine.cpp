@@ -1,0 +1,72 @@
+#include <pybind11/stl.h>
+
+#include "batch.h"
+
+namespace pyconv {
+
+namespace {
+
+FillMode fill_mode_of(const std::string& name) {
+  if (name == "nearest") return FillMode::kNearest;
+  if (name == "constant") return FillMode::kConstant;
+  if (name == "reflect") return FillMode::kReflect;
+  fail("affine", "fill_mode is '", name, "', expected 'nearest', 'constant' or 'reflect'");
+}
+
+Tensor affine(const Tensor& source, const Tensor& matrix, const OptionalTensor& index, const OptionalTensor& scale,
+              const OptionalTensor& shift, const std::string& fill_mode, float fill_value,
+              const OptionalTensor& out) {
+  const char* op = "affine";
+  check_ndim(op, "source", source, 4, "(M, H, W, C)");
+  check_ndim(op, "matrix", matrix, 2, "(N, 6)");
+  check_shape(op, "matrix", matrix, {matrix.shape[0], 6});
+  const Shape& x = source.shape;
+  const AffineShape s{matrix.shape[0], x[0], x[1], x[2], x[3], fill_mode_of(fill_mode), fill_value};
+  check_batch(op, source, index, scale, shift, s.N);
+  const Tensor y = output(op, "y", out, {s.N, s.H, s.W, s.C});
+  submit(op, {&source, &matrix, pointer(index), pointer(scale), pointer(shift), &y},
+         [=, run = backend().kernels->affine, dtype = source.dtype, source = source.data,
+          matrix = matrix.as<float>(), index = data_or_null<int32_t>(index), scale = data_or_null(scale),
+          shift = data_or_null(shift), y = y.as<float>()](const Context& context) {
+           return run(context, s, dtype, source, index, matrix, scale, shift, y);
+         });
+  return y;
+}
+
+Tensor random_affine(const Tensor& rng, const Tensor& index, int64_t height, int64_t width, float rotation_range,
+                     float height_shift_range, float width_shift_range, bool horizontal_flip, bool vertical_flip,
+                     const OptionalTensor& out) {
+  const char* op = "random_affine";
+  check_shape(op, "rng", rng, {4}, DType::kUint32);
+  check_ndim(op, "index", index, 1, "(N,)");
+  check_dtype(op, "index", index, DType::kInt32);
+  const auto at_least_0 = [op](const char* name, auto value) {
+    if (!(value >= 0)) fail(op, name, " is ", value, ", expected at least 0");
+  };
+  at_least_0("height", height);
+  at_least_0("width", width);
+  at_least_0("rotation_range", rotation_range);
+  at_least_0("height_shift_range", height_shift_range);
+  at_least_0("width_shift_range", width_shift_range);
+  const RandomAffineShape s{index.shape[0],    height,          width,        rotation_range, height_shift_range,
+                            width_shift_range, horizontal_flip, vertical_flip};
+  const Tensor matrix = output(op, "matrix", out, {s.N, 6});
+  submit(op, {&rng, &index, &matrix},
+         [=, run = backend().kernels->random_affine, rng = rng.as<uint32_t>(), index = index.as<int32_t>(),
+          matrix = matrix.as<float>()](const Context& context) { return run(context, s, rng, index, matrix); });
+  return matrix;
+}
+
+}  // namespace
+
+void bind_affine(py::module_& module) {
+  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
+  module.def("affine", &affine, py::arg("source"), py::arg("matrix"), none("index"), py::kw_only(), none("scale"),
+             none("shift"), py::arg("fill_mode") = "nearest", py::arg("fill_value") = 0.0f, none("y"));
+  module.def("random_affine", &random_affine, py::arg("rng"), py::arg("index"), py::kw_only(), py::arg("height"),
+             py::arg("width"), py::arg("rotation_range") = 0.0f, py::arg("height_shift_range") = 0.0f,
+             py::arg("width_shift_range") = 0.0f, py::arg("horizontal_flip") = false,
+             py::arg("vertical_flip") = false, none("matrix"));
+}
+
+}  // namespace pyconv

@@ -1,0 +1,113 @@
+#include <pybind11/stl.h>
+
+#include <tuple>
+
+#include "call.h"
+
+namespace pyconv {
+
+namespace {
+
+// x (..., C) as M rows of C channels.
+BatchNormShape shape_of(const char* op, const Tensor& x, float epsilon, float momentum) {
+  check_dtype(op, "x", x, DType::kFloat32);
+  if (x.ndim() < 1) fail(op, "x has shape ", shape_text(x.shape), ", expected at least 1 dimension: (..., C)");
+  if (!(epsilon >= 0)) fail(op, "epsilon is ", epsilon, ", expected at least 0");
+  if (!(momentum >= 0 && momentum <= 1)) fail(op, "momentum is ", momentum, ", expected a number in [0, 1]");
+  BatchNormShape s{1, x.shape.back(), epsilon, momentum};
+  for (size_t i = 0; i + 1 < x.shape.size(); ++i) s.M *= x.shape[i];
+  return s;
+}
+
+size_t workspace(const BatchNormShape& s) {
+  return backend().kernels->batch_norm_workspace(planning_context(), s);
+}
+
+// A running statistic, which is read and written.
+void check_running(const char* op, const char* name, const OptionalTensor& tensor, int64_t C) {
+  if (tensor) output(op, name, tensor, {C});
+}
+
+std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const OptionalTensor& gamma,
+                                              const OptionalTensor& beta, const OptionalTensor& running_mean,
+                                              const OptionalTensor& running_variance, float epsilon,
+                                              float momentum, const OptionalTensor& y_out,
+                                              const OptionalTensor& mean_out, const OptionalTensor& rstd_out) {
+  const char* op = "batch_norm";
+  const BatchNormShape s = shape_of(op, x, epsilon, momentum);
+  check_shape(op, "gamma", gamma, {s.C});
+  check_shape(op, "beta", beta, {s.C});
+  check_running(op, "running_mean", running_mean, s.C);
+  check_running(op, "running_variance", running_variance, s.C);
+  const Tensor y = output(op, "y", y_out, x.shape);
+  const Tensor mean = output(op, "mean", mean_out, {s.C});
+  const Tensor rstd = output(op, "rstd", rstd_out, {s.C});
+  submit(
+      op, {&x, pointer(gamma), pointer(beta), pointer(running_mean), pointer(running_variance), &y, &mean, &rstd},
+      [=, run = backend().kernels->batch_norm, x = x.as<float>(), gamma = data_or_null(gamma),
+       beta = data_or_null(beta), running_mean = data_or_null(running_mean),
+       running_variance = data_or_null(running_variance), y = y.as<float>(), mean = mean.as<float>(),
+       rstd = rstd.as<float>()](const Context& context) {
+        return run(context, s, x, gamma, beta, running_mean, running_variance, y, mean, rstd);
+      },
+      workspace(s));
+  return {y, mean, rstd};
+}
+
+Tensor batch_norm_inference(const Tensor& x, const OptionalTensor& gamma, const OptionalTensor& beta,
+                            const Tensor& mean, const Tensor& variance, float epsilon, const OptionalTensor& out) {
+  const char* op = "batch_norm_inference";
+  const BatchNormShape s = shape_of(op, x, epsilon, 0);
+  check_shape(op, "gamma", gamma, {s.C});
+  check_shape(op, "beta", beta, {s.C});
+  check_shape(op, "mean", mean, {s.C});
+  check_shape(op, "variance", variance, {s.C});
+  const Tensor y = output(op, "y", out, x.shape);
+  submit(
+      op, {&x, pointer(gamma), pointer(beta), &mean, &variance, &y},
+      [=, run = backend().kernels->batch_norm_inference, x = x.as<float>(), gamma = data_or_null(gamma),
+       beta = data_or_null(beta), mean = mean.as<float>(), variance = variance.as<float>(),
+       y = y.as<float>()](const Context& context) { return run(context, s, x, gamma, beta, mean, variance, y); },
+      workspace(s));
+  return y;
+}
+
+std::tuple<Tensor, Tensor, Tensor> batch_norm_backward(const Tensor& dy, const Tensor& x,
+                                                       const OptionalTensor& gamma, const Tensor& mean,
+                                                       const Tensor& rstd, const OptionalTensor& dx_out,
+                                                       const OptionalTensor& dgamma_out,
+                                                       const OptionalTensor& dbeta_out) {
+  const char* op = "batch_norm_backward";
+  const BatchNormShape s = shape_of(op, x, 0, 0);
+  check_shape(op, "dy", dy, x.shape);
+  check_shape(op, "gamma", gamma, {s.C});
+  check_shape(op, "mean", mean, {s.C});
+  check_shape(op, "rstd", rstd, {s.C});
+  const Tensor dx = output(op, "dx", dx_out, x.shape);
+  const Tensor dgamma = output(op, "dgamma", dgamma_out, {s.C});
+  const Tensor dbeta = output(op, "dbeta", dbeta_out, {s.C});
+  submit(
+      op, {&dy, &x, pointer(gamma), &mean, &rstd, &dx, &dgamma, &dbeta},
+      [=, run = backend().kernels->batch_norm_backward, dy = dy.as<float>(), x = x.as<float>(),
+       gamma = data_or_null(gamma), mean = mean.as<float>(), rstd = rstd.as<float>(), dx = dx.as<float>(),
+       dgamma = dgamma.as<float>(), dbeta = dbeta.as<float>()](const Context& context) {
+        return run(context, s, dy, x, gamma, mean, rstd, dx, dgamma, dbeta);
+      },
+      workspace(s));
+  return {dx, dgamma, dbeta};
+}
+
+}  // namespace
+
+void bind_batch_norm(py::module_& module) {
+  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
+  module.def("batch_norm", &batch_norm, py::arg("x"), none("gamma"), none("beta"), none("running_mean"),
+             none("running_variance"), py::kw_only(), py::arg("epsilon") = 1e-3f, py::arg("momentum") = 0.99f,
+             none("y"), none("mean"), none("rstd"));
+  module.def("batch_norm_inference", &batch_norm_inference, py::arg("x"), py::arg("gamma"), py::arg("beta"),
+             py::arg("mean"), py::arg("variance"), py::kw_only(), py::arg("epsilon") = 1e-3f, none("y"));
+  module.def("batch_norm_backward", &batch_norm_backward, py::arg("dy"), py::arg("x"), py::arg("gamma"),
+             py::arg("mean"), py::arg("rstd"), py::kw_only(), none("dx"), none("dgamma"), none("dbeta"));
+}
+
+}  // namespace pyconv

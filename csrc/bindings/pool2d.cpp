@@ -1,0 +1,131 @@
+#include <pybind11/stl.h>
+
+#include "call.h"
+#include "geometry.h"
+
+namespace pyconv {
+
+namespace {
+
+// The keyword arguments that say how the window slides.
+struct Options {
+  py::object stride, padding, dilation;
+  bool ceil_mode;
+};
+
+Pool2dShape shape_of(const char* op, const Shape& x, const py::object& window, const Options& o) {
+  return pool2d_shape(op, x, window, o.stride, o.padding, o.dilation, o.ceil_mode);
+}
+
+DType argmax_dtype(const Pool2dShape& s) {
+  return s.KH * s.KW <= 256 ? DType::kUint8 : DType::kInt32;
+}
+
+std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& window, const Options& options,
+                                             bool return_argmax, const OptionalTensor& y_out,
+                                             const OptionalTensor& argmax_out) {
+  const char* op = "max_pool2d";
+  check_dtype(op, "x", x, DType::kFloat32);
+  const Pool2dShape s = shape_of(op, x.shape, window, options);
+  const Shape shape{s.N, s.OH, s.OW, s.C};
+  const Tensor y = output(op, "y", y_out, shape);
+  const OptionalTensor argmax =
+      return_argmax ? OptionalTensor(output(op, "argmax", argmax_out, shape, argmax_dtype(s))) : std::nullopt;
+  submit(op, {&x, &y, pointer(argmax)},
+         [=, run = backend().kernels->max_pool2d, x = x.as<float>(), y = y.as<float>(),
+          argmax = data_or_null<void>(argmax)](const Context& context) { return run(context, s, x, y, argmax); });
+  return {y, argmax};
+}
+
+Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const Shape& x_shape, const py::object& window,
+                           const Options& options, const OptionalTensor& out) {
+  const char* op = "max_pool2d_backward";
+  const Pool2dShape s = shape_of(op, x_shape, window, options);
+  check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
+  check_shape(op, "argmax", argmax, dy.shape, argmax_dtype(s));
+  const Tensor dx = output(op, "dx", out, x_shape);
+  submit(op, {&dy, &argmax, &dx},
+         [=, run = backend().kernels->max_pool2d_backward, dy = dy.as<float>(), argmax = argmax.data,
+          dx = dx.as<float>()](const Context& context) { return run(context, s, dy, argmax, dx); });
+  return dx;
+}
+
+Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& options, bool count_include_pad,
+                  const OptionalTensor& out) {
+  const char* op = "avg_pool2d";
+  check_dtype(op, "x", x, DType::kFloat32);
+  Pool2dShape s = shape_of(op, x.shape, window, options);
+  s.count_include_pad = count_include_pad;
+  const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C});
+  submit(op, {&x, &y},
+         [=, run = backend().kernels->avg_pool2d, x = x.as<float>(), y = y.as<float>()](const Context& context) {
+           return run(context, s, x, y);
+         });
+  return y;
+}
+
+Tensor avg_pool2d_backward(const Tensor& dy, const Shape& x_shape, const py::object& window,
+                           const Options& options, bool count_include_pad, const OptionalTensor& out) {
+  const char* op = "avg_pool2d_backward";
+  Pool2dShape s = shape_of(op, x_shape, window, options);
+  s.count_include_pad = count_include_pad;
+  check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
+  const Tensor dx = output(op, "dx", out, x_shape);
+  submit(op, {&dy, &dx},
+         [=, run = backend().kernels->avg_pool2d_backward, dy = dy.as<float>(),
+          dx = dx.as<float>()](const Context& context) { return run(context, s, dy, dx); });
+  return dx;
+}
+
+}  // namespace
+
+void bind_pool2d(py::module_& module) {
+  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
+  const auto stride = none("stride"), padding = py::arg("padding") = 0, dilation = py::arg("dilation") = 1,
+             ceil_mode = py::arg("ceil_mode") = false, count_include_pad = py::arg("count_include_pad") = true;
+  module.def(
+      "max_pool2d",
+      [](const Tensor& x, const py::object& window, const py::object& stride, const py::object& padding,
+         const py::object& dilation, bool ceil_mode, bool return_argmax, const OptionalTensor& y,
+         const OptionalTensor& argmax) {
+        return max_pool2d(x, window, {stride, padding, dilation, ceil_mode}, return_argmax, y, argmax);
+      },
+      py::arg("x"), py::arg("window"), py::kw_only(), stride, padding, dilation, ceil_mode,
+      py::arg("return_argmax") = true, none("y"), none("argmax"));
+  module.def(
+      "max_pool2d_backward",
+      [](const Tensor& dy, const Tensor& argmax, const Shape& x_shape, const py::object& window,
+         const py::object& stride, const py::object& padding, const py::object& dilation, bool ceil_mode,
+         const OptionalTensor& dx) {
+        return max_pool2d_backward(dy, argmax, x_shape, window, {stride, padding, dilation, ceil_mode}, dx);
+      },
+      py::arg("dy"), py::arg("argmax"), py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding,
+      dilation, ceil_mode, none("dx"));
+  module.def(
+      "avg_pool2d",
+      [](const Tensor& x, const py::object& window, const py::object& stride, const py::object& padding,
+         bool ceil_mode, bool count_include_pad, const OptionalTensor& y) {
+        return avg_pool2d(x, window, {stride, padding, py::int_(1), ceil_mode}, count_include_pad, y);
+      },
+      py::arg("x"), py::arg("window"), py::kw_only(), stride, padding, ceil_mode, count_include_pad, none("y"));
+  module.def(
+      "avg_pool2d_backward",
+      [](const Tensor& dy, const Shape& x_shape, const py::object& window, const py::object& stride,
+         const py::object& padding, bool ceil_mode, bool count_include_pad, const OptionalTensor& dx) {
+        return avg_pool2d_backward(dy, x_shape, window, {stride, padding, py::int_(1), ceil_mode},
+                                   count_include_pad, dx);
+      },
+      py::arg("dy"), py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding, ceil_mode,
+      count_include_pad, none("dx"));
+  module.def(
+      "pool2d_output_shape",
+      [](const Shape& x_shape, const py::object& window, const py::object& stride, const py::object& padding,
+         const py::object& dilation, bool ceil_mode) {
+        const Pool2dShape s =
+            shape_of("pool2d_output_shape", x_shape, window, {stride, padding, dilation, ceil_mode});
+        return py::make_tuple(s.N, s.OH, s.OW, s.C);
+      },
+      py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding, dilation, ceil_mode);
+}
+
+}  // namespace pyconv
