@@ -1,7 +1,6 @@
-// Bilinear warp of a batch, and the random matrices for it. One chunk is a run of output rows. Coordinates are
-// monotone along a row, so the pixels whose 2x2 stencil lies inside the source are one run; only the others
-// look at the border. Three channels take registers of four lanes: the fourth reads and writes the next pixel,
-// so the run then stops short of the last column.
+// Bilinear warp of a batch, and the random matrices for it. One chunk is a run of output rows. A block of pixels
+// first gets the addresses and weights of its four source pixels, a register of output pixels at a time and
+// borders included; then the pixels are blended one by one, without a branch.
 #include "../philox.h"
 #include "cpu.h"
 
@@ -9,134 +8,87 @@ namespace pyconv::cpu::PYCONV_CPU_ISA {
 
 namespace {
 
-// Where the pixels of one output row read.
-struct Line {
-  float row, row_step, column, column_step;
+constexpr int64_t kBlock = 64;  // pixels
 
-  PYCONV_INLINE_MEMBER Line(const float* m, int64_t h)
-      : row(m[0] * static_cast<float>(h) + m[2]),
-        row_step(m[1]),
-        column(m[3] * static_cast<float>(h) + m[5]),
-        column_step(m[4]) {}
-  PYCONV_INLINE_MEMBER float row_at(int64_t w) const { return row_step * static_cast<float>(w) + row; }
-  PYCONV_INLINE_MEMBER float column_at(int64_t w) const { return column_step * static_cast<float>(w) + column; }
+// What the output pixels of a block read: pixels (rows[i], columns[j]) by weights[i][j], and a constant.
+struct Stencils {
+  int32_t rows[2][kBlock], columns[2][kBlock];
+  float weights[2][2][kBlock], constants[kBlock];
 };
 
-// The four source pixels of an output pixel (null: the fill value), and their weights.
-template <class T>
-struct Stencil {
-  const T* pixels[4];
-  float weights[4];
+PYCONV_INLINE Vec minimum(Vec a, Vec b) {
+  return b < a ? b : a;
+}
+PYCONV_INLINE Vec maximum(Vec a, Vec b) {
+  return b > a ? b : a;
+}
+PYCONV_INLINE Vec floor(Vec v) {  // |v| < 2^31
+  const Vec truncated = __builtin_convertvector(__builtin_convertvector(v, VecInt), Vec);
+  return truncated > v ? truncated - 1 : truncated;
+}
 
-  PYCONV_INLINE_MEMBER void weigh(float below, float right) {
-    const float above = 1 - below, left = 1 - right;
-    weights[0] = above * left, weights[1] = above * right, weights[2] = below * left, weights[3] = below * right;
-  }
+// The two neighbours of a coordinate along one axis, and the weight that falls outside (kConstant alone).
+struct Neighbours {
+  VecInt index[2];
+  Vec weight[2], outside;
 };
 
-// Narrows the run to the w for which first + w * step is in [0, limit), give or take a pixel.
-PYCONV_INLINE void narrow(Range& run, double first, double step, double limit) {
-  if (step == 0) return;
-  const double size = static_cast<double>(run.end), zero = -first / step, top = (limit - first) / step;
-  const double low = step > 0 ? zero : top, high = (step > 0 ? top : zero) + 1;
-  run.begin = max(run.begin, static_cast<int64_t>(low > 0 ? (low < size ? low : size) : 0));
-  run.end = min(run.end, static_cast<int64_t>(high > 0 ? (high < size ? high : size) : 0));
-}
-
-// The w whose stencil lies in the source's first `columns` columns.
-PYCONV_INLINE Range interior(const AffineShape& s, const Line& line, int64_t columns) {
-  const float rows = static_cast<float>(s.H - 1), limit = static_cast<float>(columns - 1);
-  const auto inside = [&](int64_t w) PYCONV_LANES_BODY {
-    const float row = line.row_at(w), column = line.column_at(w);
-    return row >= 0 && row < rows && column >= 0 && column < limit;
-  };
-  Range run{0, min(s.W, columns)};
-  narrow(run, line.row, line.row_step, rows);
-  narrow(run, line.column, line.column_step, limit);
-  while (run.begin < run.end && !inside(run.begin)) ++run.begin;
-  while (run.begin < run.end && !inside(run.end - 1)) --run.end;
-  return {run.begin, max(run.begin, run.end)};
-}
-
-template <class T>
-PYCONV_INLINE Stencil<T> interior_stencil(const AffineShape& s, const Line& line, const T* image, int64_t w) {
-  const float row = line.row_at(w), column = line.column_at(w);
-  const auto top = static_cast<int32_t>(row), left = static_cast<int32_t>(column);
-  const T* pixel = image + (top * s.W + left) * s.C;
-  Stencil<T> stencil{{pixel, pixel + s.C, pixel + s.W * s.C, pixel + (s.W + 1) * s.C}, {}};
-  stencil.weigh(row - static_cast<float>(top), column - static_cast<float>(left));
-  return stencil;
-}
-
-// The pixel that stands for coordinate i, or -1 for the fill value.
-PYCONV_INLINE int64_t border(int64_t i, int64_t size, FillMode mode) {
-  if (i >= 0 && i < size) return i;
-  if (mode == FillMode::kConstant) return -1;
-  if (mode == FillMode::kNearest) return i < 0 ? 0 : size - 1;
-  const int64_t period = 2 * size, r = (i % period + period) % period;
-  return min(r, period - 1 - r);
-}
-
-// Coordinates may be anything: huge ones are clamped, and NaN gives NaN weights.
-template <class T>
-Stencil<T> border_stencil(const AffineShape& s, const Line& line, const T* image, int64_t w) {
-  const auto clamp = [](float v) { return v < -0x1p30f ? -0x1p30f : v > 0x1p30f ? 0x1p30f : v; };
-  const auto floor = [](float v) { return v == v ? static_cast<int64_t>(__builtin_floorf(v)) : 0; };
-  const float row = clamp(line.row_at(w)), column = clamp(line.column_at(w));
-  const int64_t top = floor(row), left = floor(column);
-  Stencil<T> stencil;
-  for (int i = 0; i < 4; ++i) {
-    const int64_t r = border(top + i / 2, s.H, s.fill_mode), c = border(left + i % 2, s.W, s.fill_mode);
-    stencil.pixels[i] = r < 0 || c < 0 ? nullptr : image + (r * s.W + c) * s.C;
-  }
-  stencil.weigh(row - static_cast<float>(top), column - static_cast<float>(left));
-  return stencil;
-}
-
-template <class L, bool kBorder, class T>
-PYCONV_INLINE typename L::Float blend(const AffineShape& s, const Stencil<T>& stencil, int64_t c) {
-  using Float = typename L::Float;
-  Float v{};
-  PYCONV_UNROLL
-  for (int i = 0; i < 4; ++i)
-    v += stencil.weights[i] *
-         (kBorder && !stencil.pixels[i] ? Float{} + s.fill_value : load_float<L>(stencil.pixels[i] + c));
-  return v;
-}
-
-template <bool kBorder, class T>
-PYCONV_INLINE void write_pixel(const AffineShape& s, const Stencil<T>& stencil, const float* scale,
-                               const float* shift, float* y) {
-  for_lanes(0, s.C, [&](auto lanes, int64_t c) PYCONV_LANES_BODY {
-    using L = decltype(lanes);
-    auto v = blend<L, kBorder>(s, stencil, c);
-    if (scale) v *= load_float<L>(scale + c);
-    if (shift) v += load_float<L>(shift + c);
-    store_as(y + c, v);
-  });
-}
-
-template <class T>
-PYCONV_INLINE void warp_row(const AffineShape& s, const Line& line, const T* image, const float* scale,
-                            const float* shift, float* y) {
-  const Range run = interior(s, line, s.C == 3 ? s.W - 1 : s.W);
-  for (int64_t w = 0; w < run.begin; ++w)
-    write_pixel<true>(s, border_stencil(s, line, image, w), scale, shift, y + w * s.C);
-  if (s.C == 3) {
-    using L = Lanes<4>;
-    L::Float a = L::Float{} + 1, b{};
-    for (int c = 0; c < 3; ++c) {
-      if (scale) a[c] = scale[c];
-      if (shift) b[c] = shift[c];
+PYCONV_INLINE Neighbours neighbours(Vec coordinate, int64_t axis_size, FillMode mode) {
+  const Vec zero{}, size = broadcast(static_cast<float>(axis_size)), period = 2 * size;
+  // Far away all is border: a bound keeps the arithmetic on indices exact. NaN reaches the weights.
+  const Vec bound = broadcast(0x1p22f);
+  const Vec bounded = minimum(maximum(coordinate, -bound), bound);
+  const Vec first = floor(bounded == bounded ? bounded : zero), fraction = bounded - first;
+  Neighbours n{{}, {1 - fraction, fraction}, zero};
+  for (int i = 0; i < 2; ++i) {
+    Vec index = first + static_cast<float>(i);
+    if (mode == FillMode::kReflect) {
+      index -= period * floor(index / period);
+      index = minimum(index, period - 1 - index);
+    } else if (mode == FillMode::kConstant) {
+      const auto inside = (index >= zero) & (index < size);
+      n.outside += inside ? zero : n.weight[i];
+      n.weight[i] = inside ? n.weight[i] : zero;
     }
-    for (int64_t w = run.begin; w < run.end; ++w)
-      store_as(y + w * 3, a * blend<L, false>(s, interior_stencil(s, line, image, w), 0) + b);
-  } else {
-    for (int64_t w = run.begin; w < run.end; ++w)
-      write_pixel<false>(s, interior_stencil(s, line, image, w), scale, shift, y + w * s.C);
+    n.index[i] = __builtin_convertvector(minimum(maximum(index, zero), size - 1), VecInt);
   }
-  for (int64_t w = run.end; w < s.W; ++w)
-    write_pixel<true>(s, border_stencil(s, line, image, w), scale, shift, y + w * s.C);
+  return n;
+}
+
+// Output pixels (h, w) to (h, w + count - 1), rounded up to whole registers.
+PYCONV_INLINE void find_stencils(const AffineShape& s, const float* m, int64_t h, int64_t w, int64_t count,
+                                 Stencils& stencils) {
+  const float row = m[0] * static_cast<float>(h) + m[2], column = m[3] * static_cast<float>(h) + m[5];
+  Vec lane{};
+  PYCONV_UNROLL
+  for (int i = 0; i < kVecFloats; ++i) lane[i] = static_cast<float>(i);
+  for (int64_t p = 0; p < count; p += kVecFloats) {
+    const Vec at = lane + static_cast<float>(w + p);
+    const Neighbours r = neighbours(m[1] * at + row, s.H, s.fill_mode);
+    const Neighbours c = neighbours(m[4] * at + column, s.W, s.fill_mode);
+    for (int i = 0; i < 2; ++i) {
+      store_as(stencils.rows[i] + p, r.index[i]);
+      store_as(stencils.columns[i] + p, c.index[i]);
+      for (int j = 0; j < 2; ++j) store_as(stencils.weights[i][j] + p, r.weight[i] * c.weight[j]);
+    }
+    const Vec outside = r.outside + (r.weight[0] + r.weight[1]) * c.outside;
+    store_as(stencils.constants + p, outside > Vec{} ? outside * s.fill_value : Vec{});
+  }
+}
+
+template <class L, class T>
+PYCONV_INLINE typename L::Float blend(const Stencils& stencils, int64_t p, const T* image, int64_t row_size,
+                                      int64_t C) {
+  auto v = typename L::Float{} + stencils.constants[p];
+  PYCONV_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    PYCONV_UNROLL
+    for (int j = 0; j < 2; ++j) {
+      const int64_t pixel = stencils.rows[i][p] * row_size + stencils.columns[j][p] * C;
+      v += stencils.weights[i][j][p] * load_float<L>(image + pixel);
+    }
+  }
+  return v;
 }
 
 template <class T>
@@ -146,11 +98,34 @@ void affine_from(const AffineShape& shape, const T* source, const int32_t* index
   const int64_t chunks = min(rows, elementwise_chunks(rows * row_size, 4096));
   parallel(chunks, [=, &shape](int64_t chunk) {
     const AffineShape s = shape;  // a copy that no store can alias
+    Lanes<4>::Float scale_3 = Lanes<4>::Float{} + 1, shift_3{};
+    for (int64_t c = 0; s.C == 3 && c < 3; ++c) {
+      if (scale) scale_3[c] = scale[c];
+      if (shift) shift_3[c] = shift[c];
+    }
+    Stencils stencils;
     const Range r = chunk_range(rows, chunks, chunk);
     for (int64_t row = r.begin; row < r.end; ++row) {
-      const int64_t n = row / s.H;
-      const T* image = source + (index ? index[n] : n) * s.H * row_size;
-      warp_row(s, Line(matrix + 6 * n, row % s.H), image, scale, shift, y + row * row_size);
+      const int64_t n = row / s.H, example = index ? index[n] : n;
+      const T* image = source + example * s.H * row_size;
+      // Three channels take registers of four lanes, which read and write a bit of the next pixel.
+      const bool by_four = s.C == 3 && example + 1 < s.M;
+      for (int64_t w = 0; w < s.W; w += kBlock) {
+        const int64_t count = min(kBlock, s.W - w);
+        float* to = y + row * row_size + w * s.C;
+        find_stencils(s, matrix + 6 * n, row % s.H, w, count, stencils);
+        int64_t p = 0;
+        for (; by_four && p + 1 < count; ++p)
+          store_as(to + 3 * p, scale_3 * blend<Lanes<4>>(stencils, p, image, row_size, 3) + shift_3);
+        for (; p < count; ++p)
+          for_lanes(0, s.C, [&](auto lanes, int64_t c) PYCONV_LANES_BODY {
+            using L = decltype(lanes);
+            auto v = blend<L>(stencils, p, image + c, row_size, s.C);
+            if (scale) v *= load_float<L>(scale + c);
+            if (shift) v += load_float<L>(shift + c);
+            store_as(to + p * s.C + c, v);
+          });
+      }
     }
   });
 }

@@ -12,10 +12,10 @@ struct Best {
   typename L::Int offset;
 
   // The first of equals stays. A NaN beats every number, and nothing beats a NaN.
-  PYCONV_INLINE_MEMBER void visit(typename L::Float v, int64_t k) {
-    const auto better = (v > value) | ((v != v) & (value == value));
+  PYCONV_INLINE_MEMBER void visit(typename L::Float v, typename L::Int k) {
+    const auto better = ((v <= value) == 0) & (value == value);
     value = better ? v : value;
-    offset = better ? typename L::Int{} + static_cast<int32_t>(k) : offset;
+    offset = better ? k : offset;
   }
 
   template <class Index>
@@ -34,9 +34,9 @@ PYCONV_INLINE void max_pool2d_row_2x2(const Pool2dShape& s, const float* x, floa
       using L = decltype(lanes);
       const int64_t left = 2 * ow * s.C + c, right = left + s.C;
       Best<L> best{load_float<L>(x + left), {}};
-      best.visit(load_float<L>(x + right), 1);
-      best.visit(load_float<L>(below + left), 2);
-      best.visit(load_float<L>(below + right), 3);
+      best.visit(load_float<L>(x + right), typename L::Int{} + 1);
+      best.visit(load_float<L>(below + left), typename L::Int{} + 2);
+      best.visit(load_float<L>(below + right), typename L::Int{} + 3);
       best.write(y, argmax, ow * s.C + c);
     });
 }
@@ -51,11 +51,12 @@ PYCONV_INLINE void max_pool2d_row(const Pool2dShape& s, int64_t h, const float* 
     const int64_t first = any ? kh.begin * s.KW + kw.begin : 0;
     for_lanes(0, s.C, [&](auto lanes, int64_t c) PYCONV_LANES_BODY {
       using L = decltype(lanes);
-      Best<L> best{typename L::Float{} - __builtin_inff(), typename L::Int{} + static_cast<int32_t>(first)};
-      for (int64_t i = kh.begin; i < kh.end; ++i)
-        for (int64_t j = kw.begin; j < kw.end; ++j) {
+      auto tap = typename L::Int{} + static_cast<int32_t>(first);
+      Best<L> best{typename L::Float{} - __builtin_inff(), tap};
+      for (int64_t i = kh.begin; i < kh.end; ++i, tap += static_cast<int32_t>(s.KW - (kw.end - kw.begin)))
+        for (int64_t j = kw.begin; j < kw.end; ++j, tap += 1) {
           const int64_t pixel = (h + i * s.dilation_h) * s.W + w + j * s.dilation_w;
-          best.visit(load_float<L>(x + pixel * s.C + c), i * s.KW + j);
+          best.visit(load_float<L>(x + pixel * s.C + c), tap);
         }
       best.write(y, argmax, ow * s.C + c);
     });
