@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from pyconv import _core
-from pyconv.ops import as_tensor
-from pyconv.philox import to_rng_state
+from pyconv import ops
 from pyconv.serialization import Configurable
 
 FILL_MODES = ("nearest", "constant", "reflect")
@@ -72,39 +70,24 @@ class Augmentation(Configurable):
         """Whether every image stays as it is."""
         return not any(self.ranges.values())
 
-    def warp(self, source, index, rng, *, scale=None, shift=None, matrix=None, y=None):
-        """Pick the images `index` from `source`, warp them and return `scale * value + shift`.
+    def __call__(self, x, index=None, *, seed, epoch=0, scale=None, shift=None):
+        """Return the images `index` (None: all of them, in order) of `x`, warped, as `scale * value + shift`.
 
         Args:
-            source: Tensor (M, H, W, C), uint8 or float32.
-            index: int32 Tensor (N,): the examples of the batch.
-            rng: uint32 Tensor (4,), see `to_rng_state`; its step is not looked at.
-            scale: float32 Tensor (C,) or None.
-            shift: float32 Tensor (C,) or None.
-            matrix: float32 Tensor (N, 6) to write the warps to, or None.
-            y: float32 Tensor (N, H, W, C) to write to, or None.
-        """
-        _, height, width, _ = source.shape
-        matrix = _core.random_affine(rng, index, height=height, width=width, **self.ranges, matrix=matrix)
-        return _core.affine(source, matrix, index, scale=scale, shift=shift, **self.border, y=y)
-
-    def __call__(self, x, *, seed, epoch=0, index=None):
-        """Return the images `index` (default: all, in order) of `x`, warped.
-
-        Args:
-            x: images (M, H, W, C), uint8 or float32, a NumPy array.
+            x: (M, H, W, C), uint8 or float32.
+            index: integers (N,) in [0, M), the images' places in the data set.
             seed: integer in [0, 2**64).
             epoch: integer in [0, 2**32); another one draws anew.
-            index: integers (N,) in [0, M).
+            scale: (C,), or None for 1.
+            shift: (C,), or None for 0.
 
         Returns:
-            float32 array (N, H, W, C) in the units of `x`.
+            float32 (N, H, W, C).
         """
-        source = as_tensor(x, "augmentation", "x")
-        if index is None:
-            index = np.arange(source.shape[0])
-        index = _core.from_numpy(np.ascontiguousarray(index, np.int32))
-        return self.warp(source, index, _core.from_numpy(to_rng_state(seed, epoch))).numpy()
+        count, height, width, _ = x.shape
+        index = np.arange(count) if index is None else np.asarray(index)
+        matrix = ops.random_affine(index, height=height, width=width, **self.ranges, seed=seed, epoch=epoch)
+        return ops.affine(x, matrix, index, scale=scale, shift=shift, **self.border)
 
 
 def _check_range(name, value, largest, expected):

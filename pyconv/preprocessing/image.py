@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from pyconv import _core
+from pyconv import ops
 from pyconv.philox import permutation, to_rng_state
 from pyconv.preprocessing.augmentation import Augmentation
+from pyconv.utils import random_seed
 
 # Keras' other arguments, accepted at the values that switch them off.
 _NOT_OFFERED = {
@@ -111,9 +112,9 @@ class ImageDataGenerator:
             y: labels, M of them, of any type and shape; None for batches of images alone.
             batch_size: images a batch; the last one of an epoch may have fewer.
             shuffle: a new order each epoch.
-            seed: integer in [0, 2**64), for order and augmentation; None means 0.
+            seed: integer in [0, 2**64), for order and augmentation; None: that of `utils.set_random_seed`.
         """
-        return ArrayIterator(self, x, y, batch_size, shuffle, 0 if seed is None else seed)
+        return ArrayIterator(self, x, y, batch_size, shuffle, random_seed() if seed is None else seed)
 
     def _prepare(self, images):
         """Apply `preprocessing_function` and `rescale` to float32 images, in place."""
@@ -142,44 +143,36 @@ class ImageDataGenerator:
 class ArrayIterator:
     """Batches from arrays for ever: each pass is an epoch with a new order and new augmentation.
 
-    `epoch` and `batch` name the next batch; set them to continue where another iterator was.
+    `epoch` and `batch` name the next batch; set them to go on where another iterator was.
     """
 
     def __init__(self, generator, x, y, batch_size, shuffle, seed):
         x = _check_images(x)
+        if not len(x):
+            raise ValueError("[flow] x has no images")
         if y is not None and len(y) != len(x):
             raise ValueError(f"[flow] y has {len(y)} labels, x has {len(x)} images")
         if batch_size < 1:
             raise ValueError(f"[flow] batch_size is {batch_size}, expected at least 1")
-        if not len(x):
-            raise ValueError("[flow] x has no images")
         to_rng_state(seed)  # for its checks
+        self.x = np.ascontiguousarray(x, np.uint8 if x.dtype == np.uint8 else np.float32)
         self.y = None if y is None else np.asarray(y)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.epoch = self.batch = 0
         self._generator = generator
-        self._source = _core.from_numpy(
-            np.require(x, np.uint8 if x.dtype == np.uint8 else np.float32, ["C", "A"])
-        )
-        self._order, self._order_of = None, None
-
-        scale, shift = generator._standardisation(x.shape[-1])
-        if not generator.preprocessing_function and generator.rescale:
-            scale *= np.float32(generator.rescale)
-        self._scale, self._shift = scale, shift
+        self._scale, self._shift = generator._standardisation(x.shape[-1])
+        self._order, self._order_epoch = np.arange(len(x), dtype=np.int32), None
 
     def __len__(self):
-        return -(-self._source.shape[0] // self.batch_size)
+        return -(-len(self.x) // self.batch_size)
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        if self.shuffle and self._order_of != self.epoch:
-            self._order = permutation(self._source.shape[0], seed=self.seed, epoch=self.epoch)
-            self._order_of = self.epoch
-        elif self._order is None:
-            self._order = np.arange(self._source.shape[0], dtype=np.int32)
+        if self.shuffle and self._order_epoch != self.epoch:
+            self._order = permutation(len(self.x), seed=self.seed, epoch=self.epoch)
+            self._order_epoch = self.epoch
         index = self._order[self.batch * self.batch_size : (self.batch + 1) * self.batch_size]
         images = self._images(index)
         self.batch += 1
@@ -189,23 +182,19 @@ class ArrayIterator:
 
     def _images(self, index):
         generator, scale, shift = self._generator, self._scale, self._shift
-        if not generator.preprocessing_function:
-            return self._warp(index, _core.from_numpy(scale), _core.from_numpy(shift))
-        return generator._prepare(self._warp(index, None, None)) * scale + shift
+        if generator.preprocessing_function:  # between the warp and the standardisation
+            return generator._prepare(self._warp(index)) * scale + shift
+        return self._warp(index, scale=scale * np.float32(generator.rescale or 1), shift=shift)
 
-    def _warp(self, index, scale, shift):
-        index = _core.from_numpy(index)
+    def _warp(self, index, **standardisation):
         augmentation = self._generator.augmentation
         if augmentation.is_identity:
-            return _core.gather(self._source, index, scale=scale, shift=shift).numpy()
-        rng = _core.from_numpy(to_rng_state(self.seed, self.epoch))
-        return augmentation.warp(self._source, index, rng, scale=scale, shift=shift).numpy()
+            return ops.gather(self.x, index, **standardisation)
+        return augmentation(self.x, index, seed=self.seed, epoch=self.epoch, **standardisation)
 
 
 def _check_images(x):
     x = np.asarray(x)
     if x.ndim != 4:
-        raise ValueError(
-            f"[ImageDataGenerator] x has shape {x.shape}, expected (images, height, width, channels)"
-        )
+        raise ValueError(f"[ImageDataGenerator] x has shape {x.shape}, expected (M, height, width, channels)")
     return x
