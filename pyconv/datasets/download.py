@@ -60,7 +60,9 @@ def fetch(filename, urls, *, sha256, size, folder, hint="", stall_seconds=20.0):
             return target
         while _size(part) > best:
             best = _size(part)
-            for url in [url for url in urls if not getattr(reasons.get(url), "wrong", False)]:
+            for url in urls:
+                if url in reasons and reasons[url].wrong:
+                    continue
                 try:
                     _fetch_from(url, part, sha256, size, stall_seconds)
                 except _MirrorError as error:
