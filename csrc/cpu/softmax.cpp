@@ -26,7 +26,7 @@ Status softmax(const Context&, const ClassShape& s, const float* x, float* y) {
     for (int64_t n = rows.begin; n < rows.end; ++n) {
       const float* x_n = x + n * K;
       float* y_n = y + n * K;
-      const float sum = exp_row(K, x_n, row_max(K, x_n), y_n);
+      const float sum = static_cast<float>(exp_row(K, x_n, row_max(K, x_n), y_n));
       for (int64_t k = 0; k < K; ++k) y_n[k] /= sum;
     }
   });

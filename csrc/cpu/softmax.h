@@ -36,17 +36,18 @@ PYCONV_INLINE float row_max(int64_t K, const float* x) {
   return result;
 }
 
-// e[k] = exp(x[k] - shift) unless e is null (x is fine); returns their sum.
-PYCONV_INLINE float exp_row(int64_t K, const float* x, float shift, float* e) {
-  Vec total{};
+// e[k] = exp(x[k] - shift) unless e is null (x is fine); returns their sum, in double: in a confident row the
+// largest is 1 and the others, next to nothing, are what the loss consists of.
+PYCONV_INLINE double exp_row(int64_t K, const float* x, float shift, float* e) {
+  VecDouble total{};
   int64_t k = 0;
   for (; k + kVecFloats <= K; k += kVecFloats) {
     const Vec v = exp(load(x + k) - shift);
     if (e) store(e + k, v);
-    total += v;
+    total += add_halves(v);
   }
-  float sum = 0;
-  for (int i = 0; i < kVecFloats; ++i) sum += total[i];
+  double sum = 0;
+  for (int i = 0; i < kVecFloats / 2; ++i) sum += total[i];
   if (const int64_t n = K - k; n > 0) {
     const Vec v = exp(load_part(x + k, n) - shift);
     if (e) store_part(e + k, v, n);

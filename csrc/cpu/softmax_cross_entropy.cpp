@@ -25,10 +25,11 @@ Status softmax_cross_entropy(const Context&, const ClassShape& s, const float* l
         if (t != 0) weighted += t * (double{logits_n[k]} - largest);  // an impossible class may be at -inf
       }
       float* dlogits_n = dlogits ? dlogits + n * K : nullptr;  // may be logits_n: not read from here on
-      const float sum = exp_row(K, logits_n, largest, dlogits_n);
-      loss[n] = K > 0 ? static_cast<float>(::log(double{sum}) * weight - weighted) : 0;
+      const double sum = exp_row(K, logits_n, largest, dlogits_n);
+      loss[n] = K > 0 ? static_cast<float>(::log(sum) * weight - weighted) : 0;
       if (!dlogits) continue;
-      for (int64_t k = 0; k < K; ++k) dlogits_n[k] = s.gradient_scale * (dlogits_n[k] / sum - target(k));
+      const float norm = static_cast<float>(sum);
+      for (int64_t k = 0; k < K; ++k) dlogits_n[k] = s.gradient_scale * (dlogits_n[k] / norm - target(k));
     }
   });
   return kOk;

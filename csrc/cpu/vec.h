@@ -60,6 +60,14 @@ PYCONV_INLINE VecDouble load_double(const float* p) {
   return v;
 }
 
+// The two halves of v, widened and added.
+PYCONV_INLINE VecDouble add_halves(Vec v) {
+  VecDouble sum;
+  PYCONV_UNROLL
+  for (int i = 0; i < kVecFloats / 2; ++i) sum[i] = double{v[i]} + v[i + kVecFloats / 2];
+  return sum;
+}
+
 PYCONV_INLINE Vec sqrt(Vec v) {
   PYCONV_UNROLL
   for (int i = 0; i < kVecFloats; ++i) v[i] = __builtin_sqrtf(v[i]);
