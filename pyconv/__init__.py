@@ -47,6 +47,7 @@ _LAZY = {
 _SUBMODULES = (
     "callbacks",
     "checkpoint",
+    "cuda",
     "datasets",
     "initializers",
     "layers",

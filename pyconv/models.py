@@ -82,7 +82,7 @@ class Sequential(Configurable):
         return bool(self.layers) and all(layer.built for layer in self.layers)
 
     def build(self, input_shape):
-        """Make the parameters for examples of `input_shape`, (H, W, C); Keras' (None, H, W, C) is taken too."""
+        """Make the parameters for examples of `input_shape`: (H, W, C), or Keras' (None, H, W, C)."""
         if not self.layers:
             raise ValueError("[build] the model has no layers")
         shape = tuple(input_shape)
