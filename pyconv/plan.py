@@ -122,7 +122,7 @@ class Trace:
 
     def call(self, op, **arguments):
         """Add a call. Returns its first output."""
-        self.calls.append(Call(op, {k: v for k, v in arguments.items() if v is not None}, self.layer))
+        self.calls.append(Call(op, arguments, self.layer))
         return arguments[_OUTPUTS[op][0]]
 
     def cast(self, x):

@@ -84,4 +84,10 @@ def with_activation(activation, trace, y, backward):
     outer = trace.layer
     z, activation_backward = trace_chain(trace, [activation], y)
     trace.layer = outer
-    return z, lambda dz: backward(activation_backward(dz))
+
+    def joint_backward(dz):
+        dy = activation_backward(dz)
+        trace.layer = outer
+        return backward(dy)
+
+    return z, joint_backward
