@@ -8,23 +8,23 @@
 
 namespace pyconv {
 
-PYCONV_WEAK void bind_program(py::module_&);
-PYCONV_WEAK void bind_philox(py::module_&);
-PYCONV_WEAK void bind_conv2d(py::module_&);
-PYCONV_WEAK void bind_pool2d(py::module_&);
-PYCONV_WEAK void bind_relu(py::module_&);
-PYCONV_WEAK void bind_add(py::module_&);
-PYCONV_WEAK void bind_dropout(py::module_&);
-PYCONV_WEAK void bind_batch_norm(py::module_&);
-PYCONV_WEAK void bind_linear(py::module_&);
-PYCONV_WEAK void bind_softmax(py::module_&);
-PYCONV_WEAK void bind_softmax_cross_entropy(py::module_&);
-PYCONV_WEAK void bind_accuracy(py::module_&);
-PYCONV_WEAK void bind_sum(py::module_&);
-PYCONV_WEAK void bind_adam(py::module_&);
-PYCONV_WEAK void bind_sgd(py::module_&);
-PYCONV_WEAK void bind_gather(py::module_&);
-PYCONV_WEAK void bind_affine(py::module_&);
+void bind_program(py::module_&);
+void bind_philox(py::module_&);
+void bind_conv2d(py::module_&);
+void bind_pool2d(py::module_&);
+void bind_relu(py::module_&);
+void bind_add(py::module_&);
+void bind_dropout(py::module_&);
+void bind_batch_norm(py::module_&);
+void bind_linear(py::module_&);
+void bind_softmax(py::module_&);
+void bind_softmax_cross_entropy(py::module_&);
+void bind_accuracy(py::module_&);
+void bind_sum(py::module_&);
+void bind_adam(py::module_&);
+void bind_sgd(py::module_&);
+void bind_gather(py::module_&);
+void bind_affine(py::module_&);
 
 namespace {
 
@@ -65,24 +65,24 @@ void bind_machine(py::module_& module) {
 PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = PYCONV_VERSION;
    bind_tensor(module);
-  if (bind_program) bind_program(module);
+  bind_program(module);
    bind_machine(module);
-  if (bind_philox) bind_philox(module);
-  if (bind_conv2d) bind_conv2d(module);
-  if (bind_pool2d) bind_pool2d(module);
-  if (bind_relu) bind_relu(module);
-  if (bind_add) bind_add(module);
-  if (bind_dropout) bind_dropout(module);
-  if (bind_batch_norm) bind_batch_norm(module);
-  if (bind_linear) bind_linear(module);
-  if (bind_softmax) bind_softmax(module);
-  if (bind_softmax_cross_entropy) bind_softmax_cross_entropy(module);
-  if (bind_accuracy) bind_accuracy(module);
-  if (bind_sum) bind_sum(module);
-  if (bind_adam) bind_adam(module);
-  if (bind_sgd) bind_sgd(module);
-  if (bind_gather) bind_gather(module);
-  if (bind_affine) bind_affine(module);
+  bind_philox(module);
+  bind_conv2d(module);
+  bind_pool2d(module);
+  bind_relu(module);
+  bind_add(module);
+  bind_dropout(module);
+  bind_batch_norm(module);
+  bind_linear(module);
+  bind_softmax(module);
+  bind_softmax_cross_entropy(module);
+  bind_accuracy(module);
+  bind_sum(module);
+  bind_adam(module);
+  bind_sgd(module);
+  bind_gather(module);
+  bind_affine(module);
 }
 
 }  // namespace pyconv

@@ -55,7 +55,7 @@ template <class T>
 struct Pointee<T*> {
   using type = T;
 };
-#define PYCONV_ENTRY(name) PYCONV_WEAK Pointee<decltype(Kernels::name)>::type name;
+#define PYCONV_ENTRY(name) Pointee<decltype(Kernels::name)>::type name;
 PYCONV_ENTRY(conv2d)
 PYCONV_ENTRY(conv2d_backward_input)
 PYCONV_ENTRY(conv2d_backward_weight)
