@@ -92,9 +92,12 @@ def _blame(plan, loss, epoch, step):
     where = f"epoch {epoch + 1}, step {step + 1}"
     if call is None:
         return f"[fit] the loss is {loss} at {where}, in the sum over the epoch alone"
-    layer = f"layer {call.layer.name}" if call.layer else "the loss"
+    if call.layer:
+        culprit = f"layer {call.layer.name}"
+    else:
+        culprit = "the batch itself" if call.op in ("gather", "affine") else "the loss"
     return (
-        f"[fit] the loss is {loss} at {where}: {layer} gave the first value that is not finite "
+        f"[fit] the loss is {loss} at {where}: {culprit} gave the first value that is not finite "
         f"(in {call.op}); the weights are those before this step. A lower learning rate may help"
     )
 

@@ -142,7 +142,7 @@ class Plan:
     """
 
     def __init__(self, trace, outputs, epilogue=None):
-        self.calls = trace.calls
+        self.calls, self.inputs = trace.calls, trace.inputs
         named = {**trace.inputs, **outputs}
         for buffer in named.values():
             buffer.storage.pinned = True

@@ -195,7 +195,9 @@ class Layer(Configurable):
         """Run the layer on a batch `x`: a plan of one layer. NumPy in gives NumPy out, else a Tensor."""
         source = as_tensor(x, self.name or type(self).__name__, "x")
         self.ensure_built(source.shape[1:])
-        key = (source.shape, source.dtype, training, tuple(id(p.tensor) for p in self.all_parameters))
+        tensors = tuple(id(p.tensor) for p in self.all_parameters)
+        trained = tuple(id(p) for p in self.trainable_parameters)
+        key = (source.shape, source.dtype, training, tensors, trained, _core.backend())
         plan = self._plans.get(key)
         if plan is None:
             trace = Trace(training=training)
