@@ -139,8 +139,8 @@ def test_from_logits_equals_a_final_softmax(data):
     two.compile(optimizers.SGD(0.1), losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
     for _ in range(3):
         assert one.train_on_batch(x, y) == two.train_on_batch(x, y)
+    two.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match="from_logits is False, expected a model that ends in a softmax"):
-        two.compile("sgd", "sparse_categorical_crossentropy")
         two.train_on_batch(x, y)
 
 
