@@ -29,9 +29,11 @@ class Progress(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._begin(epoch, 0)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None):
         if self._display is None:  # resumed within an epoch
             self._begin(self.params.get("initial_epoch", 0), batch)
+
+    def on_train_batch_end(self, batch, logs=None):
         self._step, self._step_end = batch + 1, time.perf_counter()
         self._steps_taken += 1
         if self._step_end - self._shown >= self._display.seconds:

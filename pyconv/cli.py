@@ -1,0 +1,82 @@
+"""The console script `pyconv`, and what the command lines share: options, data sets, errors."""
+
+import argparse
+import importlib
+import os
+import sys
+
+import pyconv
+from pyconv import _core
+
+COMMANDS = {
+    "train": "train a recipe's network; write a run folder",
+    "evaluate": "loss and accuracy of a run on its test set",
+    "predict": "classify images with a run's network",
+}
+INTERRUPTED = 130  # exit status of what Ctrl-C ended, as shells have it
+
+
+def main(argv=None):
+    """Run `pyconv COMMAND ...`; return the exit status."""
+    commands = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="pyconv",
+        description=pyconv.__doc__,
+        epilog=f"commands:\n{commands}\n\nMore about one: pyconv COMMAND --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pyconv {pyconv.__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    return run(importlib.import_module(f"pyconv.{args.command}").main, args.arguments)
+
+
+def run(command, argv=None):
+    """Return the exit status of `command(argv)`. What the user can mend becomes one line on stderr."""
+    try:
+        return command(argv)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, FloatingPointError, ValueError, ModuleNotFoundError) as error:
+        # Messages of the library begin with the op's name; anything else is a fault in it, shown in full.
+        if isinstance(error, ValueError) and not str(error).startswith("["):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def add_machine_options(parser):
+    """Add --device and --threads."""
+    device = os.environ.get("PYCONV_DEVICE", "auto")
+    parser.add_argument("--device", default=device, help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="processor threads (default: all that may be used)")
+
+
+def choose_machine(args):
+    """Do what the machine options say; return a line that describes the machine."""
+    kind, _, number = args.device.partition(":")
+    if kind == "cuda" and (number.isdigit() or args.device == kind):
+        raise ValueError(
+            f"[device] {args.device} is not available: this version computes on the CPU; use --device cpu"
+        )
+    if args.device not in ("auto", "cpu"):
+        raise ValueError(f"[device] device is {args.device!r}, expected auto, cpu, cuda or cuda:N")
+    if args.threads is not None:
+        if args.threads < 1:
+            raise ValueError(f"[threads] --threads is {args.threads}, expected at least 1")
+        _core.set_num_threads(args.threads)
+    threads = _core.num_threads()
+    return f"cpu, {_core.backend()} instructions, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def load_dataset(name, data_dir=None):
+    """Return (x_train, y_train), (x_test, y_test) and the class names of a data set."""
+    dataset = importlib.import_module(f"pyconv.datasets.{name}")
+    train, test = dataset.load_data(data_dir) if name == "cifar10" else dataset.load_data()
+    return train, test, dataset.CLASS_NAMES
+
+
+if __name__ == "__main__":
+    sys.exit(main())

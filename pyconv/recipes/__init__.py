@@ -1,0 +1,12 @@
+"""Recipes: a module each, with `network(settings)`, which gives a Sequential, and its `Settings`."""
+
+import importlib
+
+NAMES = ("blog", "shapes")
+
+
+def get(name):
+    """Return the module of the recipe `name`. Raises ValueError for an unknown one."""
+    if name not in NAMES:
+        raise ValueError(f"[recipes] unknown recipe {name!r}, expected one of {', '.join(NAMES)}")
+    return importlib.import_module(f"pyconv.recipes.{name}")

@@ -1,0 +1,86 @@
+"""What every recipe's settings share, and what they mean for the optimizer and the augmentation."""
+
+from dataclasses import dataclass, field
+
+from pyconv import optimizers, schedules
+from pyconv.preprocessing import Augmentation
+
+DATASETS = ("cifar10", "shapes")
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+
+
+def _setting(default, text, *, flag=None, choices=None):
+    return field(default=default, metadata={"help": text, "flag": flag, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A recipe's hyperparameters; each is an option of the command line too."""
+
+    dataset: str = _setting("cifar10", "data set", choices=DATASETS)
+    epochs: int = _setting(64, "passes over the training set")
+    batch_size: int = _setting(64, "images a step")
+    learning_rate: float = _setting(1e-3, "learning rate; of a schedule: its highest", flag="--lr")
+    optimizer: str = _setting("adam", "optimizer", choices=OPTIMIZERS)
+    momentum: float = _setting(0.9, "momentum of sgd, with Nesterov's step")
+    schedule: str = _setting("constant", "learning rate over the training", choices=SCHEDULES)
+    warmup_epochs: float = _setting(0.0, "epochs of a linear warm-up")
+    l2: float = _setting(1e-4, "penalty on the squares of the convolutions' kernels")
+    dropout: float = _setting(0.0, "fraction of activations set to zero")
+    augment: bool = _setting(True, "random rotation, shift and flip of the training images")
+    rotation: float = _setting(45.0, "largest rotation, in degrees")
+    shift: float = _setting(0.1, "largest shift, as a fraction of the size")
+    horizontal_flip: bool = _setting(True, "mirror half of the images")
+    validation_split: float = _setting(0.0, "fraction of the training set to validate on; 0: the test set")
+    seed: int = _setting(0, "seed of every random number")
+
+    def __post_init__(self):
+        for name in ("dataset", "optimizer", "schedule"):
+            choices = Settings.__dataclass_fields__[name].metadata["choices"]
+            self._expect(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+        self._expect("epochs", self.epochs >= 1, "at least 1")
+        self._expect("batch_size", self.batch_size >= 1, "at least 1")
+        self._expect("warmup_epochs", self.warmup_epochs >= 0, "at least 0")
+        self._expect("validation_split", 0 <= self.validation_split < 1, "a fraction in [0, 1)")
+        self._expect("seed", 0 <= self.seed < 2**64, "an integer in [0, 2**64)")
+
+    def _expect(self, name, holds, expected):
+        if not holds:
+            raise ValueError(f"[settings] {name} is {getattr(self, name)!r}, expected {expected}")
+
+
+def make_optimizer(settings, steps_per_epoch):
+    """Return the optimizer; its schedule, if any, spans the training."""
+    rate = _learning_rate(settings, steps_per_epoch)
+    if settings.optimizer == "adam":
+        return optimizers.Adam(rate)
+    return optimizers.SGD(rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
+
+
+def make_augmentation(settings):
+    """Return the Augmentation, or None."""
+    if not settings.augment:
+        return None
+    return Augmentation(
+        rotation_range=settings.rotation,
+        width_shift_range=settings.shift,
+        height_shift_range=settings.shift,
+        horizontal_flip=settings.horizontal_flip,
+        fill_mode="nearest",
+    )
+
+
+def _learning_rate(settings, steps_per_epoch):
+    peak, steps = settings.learning_rate, settings.epochs * steps_per_epoch
+    if settings.schedule == "step":
+        boundaries, values = [steps // 2, 3 * steps // 4], [peak, peak / 10, peak / 100]
+        rate = schedules.PiecewiseConstantDecay(boundaries, values)
+    elif settings.schedule == "cosine":
+        rate = schedules.CosineDecay(peak, steps)
+    elif settings.schedule == "one-cycle":
+        rate = schedules.OneCycle(peak, steps)
+    else:
+        rate = peak
+    warmup = round(settings.warmup_epochs * steps_per_epoch)
+    return schedules.LinearWarmup(rate, warmup) if warmup else rate
