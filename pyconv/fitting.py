@@ -39,22 +39,25 @@ def fit(model, feed, *, epochs, start, callbacks, validate, seed):
     """
     model.stop_training = False
     position = start
-    callbacks.on_train_begin()
-    with first_interrupt_stops(model):
-        while position.epoch < epochs and not model.stop_training:
-            if position.step == 0:
-                callbacks.on_epoch_begin(position.epoch)
-            position = _run_epoch(model, feed, position, callbacks, seed)
-            if model.interrupted:
-                break
-            logs = model.totals.means(model.metric_names, model.penalised)
-            if validate:
-                logs.update({f"val_{name}": value for name, value in validate().items()})
-            logs["learning_rate"] = model.optimizer.learning_rate
-            epoch = position.epoch
-            position = model.position = Position(epoch + 1)
-            callbacks.on_epoch_end(epoch, logs)
-    callbacks.on_train_end()
+    try:
+        callbacks.on_train_begin()
+        with first_interrupt_stops(model):
+            while position.epoch < epochs and not model.stop_training:
+                if position.step == 0:
+                    callbacks.on_epoch_begin(position.epoch)
+                position = _run_epoch(model, feed, position, callbacks, seed)
+                if model.interrupted:
+                    break
+                logs = model.totals.means(model.metric_names, model.penalised)
+                if validate:
+                    logs.update({f"val_{name}": value for name, value in validate().items()})
+                logs["learning_rate"] = model.optimizer.learning_rate
+                epoch = position.epoch
+                position = model.position = Position(epoch + 1)
+                callbacks.on_epoch_end(epoch, logs)
+        callbacks.on_train_end()
+    finally:
+        callbacks.close()
     return position
 
 

@@ -213,7 +213,12 @@ class Sequential(Configurable):
                 from pyconv.progress import Progress
 
                 everything.append(Progress(verbose))
-            params = {"epochs": epochs, "steps": feed.steps, "images": feed.images}
+            params = {
+                "epochs": epochs,
+                "steps": feed.steps,
+                "images": feed.images,
+                "initial_epoch": start.epoch,
+            }
             validate = None
             if validation_data is not None:
                 validate = self._validation(validation_data, validation_batch_size or batch_size)

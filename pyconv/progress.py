@@ -41,10 +41,12 @@ class Progress(Callback):
             self._display.update(self._step, self._text(logs))
 
     def on_epoch_end(self, epoch, logs=None):
+        if self._display is None:  # resumed after the epoch's last step
+            self._begin(epoch, self.params["steps"] or 0)
         self._display.end(self._step, self._text(logs))
         self._display = None
 
-    def on_train_end(self, logs=None):
+    def close(self):
         """Leave the display as it is, where training ends within an epoch."""
         if self._display:
             self._display.close()

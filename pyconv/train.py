@@ -148,11 +148,14 @@ def watch(run, append=False):
 
 
 class SaveLast(callbacks.Callback):
-    """Writes the model, the training's state and the other callbacks' states after each epoch."""
+    """Writes model, training state and the other callbacks' states, at first and after each epoch."""
 
     def __init__(self, path, others):
         self._path = path
         self._others = callbacks.CallbackList(others)
+
+    def on_train_begin(self, logs=None):
+        self.save()
 
     def on_epoch_end(self, epoch, logs=None):
         self.save()

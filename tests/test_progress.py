@@ -53,7 +53,7 @@ def train(hooks, time, epochs=2, steps=4, seconds=1.0, first=(0, 0)):
         step = 0
         time.now += 2  # validation
         hooks.on_epoch_end(epoch, {**LOGS, "val_loss": 2.0, "val_data_loss": 1.5, "learning_rate": 0.001})
-    hooks.on_train_end()
+    hooks.close()
 
 
 def hooks(verbose="auto", **params):
@@ -81,6 +81,11 @@ def test_resumed_within_an_epoch(time, capsys):
     assert "Epoch 2/2: loss 1.2500, accuracy 0.5000, val_loss 2.0000, 250 images/s" in capsys.readouterr().err
 
 
+def test_resumed_after_the_last_step_of_an_epoch(time, capsys):
+    train(hooks(initial_epoch=1), time, first=(1, 4))
+    assert capsys.readouterr().err.startswith("Epoch 2/2: loss 1.2500")
+
+
 def test_unknown_numbers_of_steps_and_images(time, capsys):
     train(hooks(steps=None, images=None), time, epochs=1, seconds=40.0)
     lines = capsys.readouterr().err.splitlines()
@@ -105,7 +110,7 @@ def test_a_training_that_stops_within_an_epoch_ends_its_bar(terminal, time):
     shown.on_epoch_begin(0)
     shown.on_train_batch_begin(0)
     shown.on_train_batch_end(0, LOGS)
-    shown.on_train_end()
+    shown.close()
     assert stderr.getvalue().endswith("\n")
 
 

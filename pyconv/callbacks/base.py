@@ -7,7 +7,7 @@ import sys
 
 
 class Callback:
-    """Base class. `fit` sets `model` and `params` (epochs, steps, images) and calls the hooks.
+    """Base class. `fit` sets `model` and `params`, and calls the hooks.
 
     A callback with a state names its attributes in `state_names` and initialises them in `reset`, which
     `on_train_begin` calls unless `set_state` came first.
@@ -23,7 +23,7 @@ class Callback:
         self.model = model
 
     def set_params(self, params):
-        """Remember the training's sizes: the dict of `epochs`, `steps` an epoch and `images` an epoch."""
+        """Remember what training is ahead: `epochs`, `initial_epoch`, and `steps` and `images` an epoch."""
         self.params = params
 
     def reset(self):
@@ -47,6 +47,9 @@ class Callback:
 
     def on_train_end(self, logs=None):
         """Run after the last epoch."""
+
+    def close(self):
+        """Run when `fit` ends, by an error too."""
 
     def on_epoch_begin(self, epoch, logs=None):
         """Run before epoch `epoch`, counted from 0."""
@@ -74,7 +77,7 @@ class CallbackList:
         return iter(self.callbacks)
 
     def __getattr__(self, name):
-        if not name.startswith("on_"):
+        if not name.startswith("on_") and name != "close":
             raise AttributeError(name)
 
         def call(*arguments, **logs):

@@ -158,7 +158,7 @@ class ModelCheckpoint(_Monitor):
     `save_best_only` it saves only where `monitor` beats every epoch before and `initial_value_threshold`.
     """
 
-    state_names = ("best", "steps")
+    state_names = ("best", "steps", "epoch")
 
     def __init__(
         self,
@@ -181,20 +181,19 @@ class ModelCheckpoint(_Monitor):
         self.save_weights_only = save_weights_only
         self.save_freq = save_freq
         self.initial_value_threshold = initial_value_threshold
-        self._epoch = 0
         self.reset()
 
     def reset(self):
         self.best = self.initial_value_threshold
-        self.steps = 0
+        self.steps = self.epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
+        self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
         if self.save_freq != "epoch" and self.steps % self.save_freq == 0:
-            self._save(self._epoch, logs)
+            self._save(self.epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.save_freq == "epoch":

@@ -12,9 +12,9 @@ class Settings(common.Settings):
     """The shared settings, at values for a quick training on plain images."""
 
     dataset: str = "shapes"
-    epochs: int = 5
+    epochs: int = 6
     batch_size: int = 64
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     schedule: str = "one-cycle"
     l2: float = 0.0
     augment: bool = False
@@ -28,11 +28,11 @@ def network(settings=None, input_shape=(32, 32, 3), classes=10):
     model.add(layers.Normalization(input_shape=input_shape))
     for filters in (16, 32, 64):
         model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_regularizer=penalty))
-        model.add(layers.BatchNormalization())
+        model.add(layers.BatchNormalization(momentum=0.9))
         model.add(layers.Activation("relu"))
         model.add(layers.MaxPooling2D(2))
     if settings.dropout:
         model.add(layers.Dropout(settings.dropout))
-    model.add(layers.GlobalAveragePooling2D())
+    model.add(layers.Flatten())
     model.add(layers.Dense(classes, activation="softmax"))
     return model
