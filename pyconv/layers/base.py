@@ -1,6 +1,7 @@
 """What every layer is: parameters, shapes, and the kernel calls it adds to a trace."""
 
 import contextlib
+import threading
 
 import numpy as np
 
@@ -8,6 +9,8 @@ from pyconv import _core, initializers
 from pyconv.ops import as_tensor
 from pyconv.plan import Plan, Trace
 from pyconv.serialization import Configurable, serialize
+
+_MOST_PLANS = 4  # of a layer called on its own: one for each shape
 
 
 class Parameter:
@@ -75,6 +78,7 @@ class Layer(Configurable):
         self.place = 0  # in the model: keys the layer's random numbers
         self._seed = 0
         self._plans = {}
+        self._lock = threading.Lock()  # a plan's buffers serve one caller at a time
         self._trainable = True
 
     def get_config(self):
@@ -195,21 +199,26 @@ class Layer(Configurable):
         """Run the layer on a batch `x`: a plan of one layer. NumPy in gives NumPy out, else a Tensor."""
         source = as_tensor(x, self.name or type(self).__name__, "x")
         self.ensure_built(source.shape[1:])
+        with self._lock:
+            plan = self._plan(source, training)
+            plan["x"].numpy()[...] = source.numpy()
+            plan.run()
+            y = plan["y"].numpy().copy()
+        return y if isinstance(x, np.ndarray) else _core.from_numpy(y)
+
+    def _plan(self, source, training):
+        """Return the plan of this layer alone for inputs like `source`."""
         tensors = tuple(id(p.tensor) for p in self.all_parameters)
         trained = tuple(id(p) for p in self.trainable_parameters)
         key = (source.shape, source.dtype, training, tensors, trained, _core.backend())
         plan = self._plans.get(key)
         if plan is None:
             trace = Trace(training=training)
-            start = trace.input("x", source.shape, source.dtype)
-            y, _ = trace_chain(trace, [self], start)
+            y, _ = trace_chain(trace, [self], trace.input("x", source.shape, source.dtype))
             plan = self._plans[key] = Plan(trace, {"y": y})
-            while len(self._plans) > 4:
+            while len(self._plans) > _MOST_PLANS:
                 self._plans.pop(next(iter(self._plans)))
-        plan["x"].numpy()[...] = source.numpy()
-        plan.run()
-        y = plan["y"].numpy().copy()
-        return y if isinstance(x, np.ndarray) else _core.from_numpy(y)
+        return plan
 
 
 def trace_chain(trace, layers, x):
