@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "../memory.h"
@@ -43,9 +44,8 @@ py::array to_numpy(const Tensor& tensor) {
 }
 
 Tensor from_numpy(const py::array& array) {
-  const std::string name = py::str(static_cast<py::object>(array.dtype().attr("name")));
   Tensor tensor;
-  tensor.dtype = dtype_of(name);
+  tensor.dtype = dtype_of(py::str(static_cast<py::object>(array.dtype())));  // the byte order is part of it
   if (!(array.flags() & py::array::c_style) ||
       reinterpret_cast<uintptr_t>(array.data()) % std::min<size_t>(item_bytes(tensor.dtype), 8))
     throw py::value_error("[Tensor] expected a contiguous, aligned array; make one with numpy.ascontiguousarray");
@@ -180,6 +180,10 @@ Tensor from_dlpack(const py::object& array) {
   return import_dlpack<dlpack::Managed>(capsule.ptr(), "dltensor", "used_dltensor");
 }
 
+bool any_negative(const Shape& shape) {
+  return std::any_of(shape.begin(), shape.end(), [](int64_t extent) { return extent < 0; });
+}
+
 Tensor reshaped(const Tensor& tensor, Shape shape) {
   int64_t known = 1, unknown = -1;
   for (size_t i = 0; i < shape.size(); ++i) {
@@ -191,7 +195,7 @@ Tensor reshaped(const Tensor& tensor, Shape shape) {
   if (unknown >= 0 && known > 0) shape[static_cast<size_t>(unknown)] = tensor.size() / known;
   Tensor view = tensor;
   view.shape = std::move(shape);
-  if (view.size() != tensor.size())
+  if (any_negative(view.shape) || view.size() != tensor.size())
     throw py::value_error("[Tensor.reshape] a tensor of shape " + shape_text(tensor.shape) +
                           " has no view of shape " + shape_text(view.shape));
   return view;
@@ -203,6 +207,8 @@ Tensor arena_view(const Tensor& arena, size_t offset, Shape shape, const std::st
   view.dtype = dtype_of(dtype);
   view.shape = std::move(shape);
   view.data = arena.as<char>() + offset;
+  if (any_negative(view.shape))
+    throw py::value_error("[Tensor.view] negative size in shape " + shape_text(view.shape));
   if (offset > arena.bytes() || view.bytes() > arena.bytes() - offset)
     throw py::value_error("[Tensor.view] " + std::to_string(view.bytes()) + " bytes at " + std::to_string(offset) +
                           " do not fit " + std::to_string(arena.bytes()));
@@ -245,8 +251,8 @@ Tensor empty(Shape shape, DType dtype) {
   Tensor tensor;
   tensor.shape = std::move(shape);
   tensor.dtype = dtype;
-  for (const int64_t extent : tensor.shape)
-    if (extent < 0) throw py::value_error("[Tensor] negative size in shape " + shape_text(tensor.shape));
+  if (any_negative(tensor.shape))
+    throw py::value_error("[Tensor] negative size in shape " + shape_text(tensor.shape));
   tensor.owner = allocate(tensor.bytes());
   tensor.data = tensor.owner.get();
   return tensor;
@@ -266,9 +272,12 @@ void bind_tensor(py::module_& module) {
           "__array__",
           [](const Tensor& t, const py::object& dtype, const py::object& copy) -> py::object {
             py::object array = to_numpy(t);
-            if (!dtype.is_none()) array = array.attr("astype")(dtype, py::arg("copy") = false);
-            if (!copy.is_none() && py::cast<bool>(copy)) array = array.attr("copy")();
-            return array;
+            const bool must = !copy.is_none() && py::cast<bool>(copy), may = copy.is_none() || must;
+            if (dtype.is_none()) return must ? array.attr("copy")() : array;
+            py::object cast = array.attr("astype")(dtype, py::arg("copy") = must);
+            if (!may && !cast.is(array))
+              throw py::value_error("[Tensor.__array__] another dtype needs a copy, which copy=False forbids");
+            return cast;
           },
           py::arg("dtype") = py::none(), py::arg("copy") = py::none())
       .def(
