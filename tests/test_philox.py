@@ -1,21 +1,53 @@
-"""The host's draws. The cipher itself is held to Random123's known answers (kat_vectors, philox4x32 10)."""
-
 import numpy as np
 import pytest
+import references
 
 from pyconv import _core, philox
 
+ONES = 2**32 - 1
 
-def test_known_answers():
-    # counter {block, purpose, epoch, step} and key {seed low, seed high} of the known answers.
-    zeros = _core.philox(0, 0).numpy()
-    np.testing.assert_array_equal(zeros, [[0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]])
-    ones = _core.philox(2**64 - 1, 2**32 - 1, epoch=2**32 - 1, step=2**32 - 1, first=2**32 - 1).numpy()
-    np.testing.assert_array_equal(ones, [[0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]])
-    digits = _core.philox(
-        0x299F31D0A4093822, 0x85A308D3, epoch=0x13198A2E, step=0x03707344, first=0x243F6A88
-    ).numpy()
-    np.testing.assert_array_equal(digits, [[0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]])
+# Random123's known answers (kat_vectors, philox4x32 10): counter, key, result.
+KNOWN_ANSWERS = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((ONES, ONES, ONES, ONES), (ONES, ONES), (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "result"), KNOWN_ANSWERS)
+def test_known_answers(counter, key, result):
+    block, purpose, epoch, step = counter
+    words = _core.philox(key[1] << 32 | key[0], purpose, epoch=epoch, step=step, first=block)
+    np.testing.assert_array_equal(words.numpy(), [result])
+    np.testing.assert_array_equal(references.philox(*counter, *key), result)
+
+
+def test_blocks_follow_the_reference():
+    words = _core.philox(0x123456789ABCDEF0, _core.PHILOX_DATA, epoch=3, step=4, first=5, blocks=7).numpy()
+    assert words.dtype == np.uint32
+    expected = [references.philox(5 + i, _core.PHILOX_DATA, 3, 4, 0x9ABCDEF0, 0x12345678) for i in range(7)]
+    np.testing.assert_array_equal(words, expected)
+
+
+def test_purposes_are_apart():
+    """A layer's or parameter's place, up to 2^24, is added to a purpose."""
+    names = ("WEIGHTS", "SHUFFLE", "AUGMENT", "DROPOUT", "DATA")
+    purposes = [getattr(_core, f"PHILOX_{name}") for name in names]
+    assert sorted(p >> 24 for p in purposes) == [1, 2, 3, 4, 5]
+    assert all(p & 0xFFFFFF == 0 for p in purposes)
+
+
+def test_no_blocks():
+    assert _core.philox(1, 2, blocks=0).shape == (0, 4)
+    with pytest.raises(ValueError, match=r"^\[philox\] blocks is -1, expected at least 0"):
+        _core.philox(1, 2, blocks=-1)
+
+
+# ---- pyconv.philox: the host's draws
 
 
 def test_state():

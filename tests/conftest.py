@@ -1,0 +1,30 @@
+import hypothesis
+import numpy as np
+import pytest
+
+from pyconv import _core
+
+# The `backend` fixture holds for all examples of a test, which is what is meant.
+hypothesis.settings.register_profile(
+    "pyconv",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("pyconv")
+
+
+@pytest.fixture(params=_core.available_backends())
+def backend(request):
+    """The test runs once on every instruction set of this machine."""
+    previous = _core.backend()
+    _core.select_backend(request.param)
+    yield request.param
+    _core.select_backend(previous)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
