@@ -6,7 +6,7 @@ import os
 import sys
 
 import pyconv
-from pyconv import _core
+from pyconv import _core, cuda
 
 COMMANDS = {
     "train": "train a recipe's network; write a run folder",
@@ -58,9 +58,7 @@ def choose_machine(args):
     """Do what the machine options say; return a line that describes the machine."""
     kind, _, number = args.device.partition(":")
     if kind == "cuda" and (number.isdigit() or args.device == kind):
-        raise ValueError(
-            f"[device] {args.device} is not available: this version computes on the CPU; use --device cpu"
-        )
+        raise ValueError(f"[device] {args.device} is not available: {cuda.why_not()}; use --device cpu")
     if args.device not in ("auto", "cpu"):
         raise ValueError(f"[device] device is {args.device!r}, expected auto, cpu, cuda or cuda:N")
     if args.threads is not None:

@@ -15,8 +15,6 @@ from pyconv.serialization import Configurable, serialize
 from pyconv.summary import summary_text
 from pyconv.utils import random_seed
 
-_MOST_PLANS = 8  # kept: one for each batch size and purpose
-
 
 class Sequential(Configurable):
     """A stack of layers.
@@ -40,7 +38,7 @@ class Sequential(Configurable):
         self.rng = training.new_rng()
         self.hyper = _core.from_numpy(np.zeros(4, np.float32))
         self._flat = None
-        self._plans = {}
+        self._plans = training.PlanCache()
         self._lock = threading.RLock()
         for layer in layers:
             self.add(layer)
@@ -61,7 +59,7 @@ class Sequential(Configurable):
         elif layer.name in taken:
             raise ValueError(f"[Sequential] two layers are named {layer.name!r}, expected names that differ")
         self.layers.append(layer)
-        self._forget_plans()
+        self._plans.clear()
         shape = self.layers[0].declared_shape
         if self.built or (shape is not None):
             self.build(shape or self.input_shape)
@@ -148,7 +146,7 @@ class Sequential(Configurable):
         self.metric_names = resolve_metrics(metrics)
         self.position = fitting.Position()
         self._flat = None
-        self._forget_plans()
+        self._plans.clear()
 
     @property
     def penalised(self):
@@ -231,7 +229,7 @@ class Sequential(Configurable):
                 validate=validate,
                 seed=seed,
             )
-            self._forget_plans(of_arrays=True)
+            self._plans.forget_arrays()
         return history
 
     def train_on_batch(self, x, y):
@@ -250,7 +248,7 @@ class Sequential(Configurable):
         self._expect_compiled("evaluate")
         with self._lock:
             logs = self._evaluate(self._feed(x, y, batch_size, op="evaluate"))
-            self._forget_plans(of_arrays=True)
+            self._plans.forget_arrays()
         return logs if return_dict else list(logs.values())
 
     def predict(self, x, batch_size=128, verbose=0):
@@ -296,30 +294,17 @@ class Sequential(Configurable):
             )
 
         trainable = tuple(map(id, self.trainable_parameters))
-        return self._plan(("train", batch, target_shape, trainable), make)
+        return self._plans.get(("train", batch, target_shape, trainable), make)
 
     def _evaluation_plan(self, batch, target_shape, totals):
-        return self._plan(
+        return self._plans.get(
             ("evaluate", batch, target_shape),
             lambda: training.evaluation_plan(self.layers, batch, self.loss, target_shape, totals),
         )
 
     def _prediction_plan(self, size, shape, dtype):
         batch = training.Batch(size, shape, dtype)
-        return self._plan(("predict", batch), lambda: training.prediction_plan(self.layers, batch))
-
-    def _plan(self, key, make):
-        """Return the plan under `key` and the current backend; the least recently used ones go."""
-        key = (*key, _core.backend())
-        plan = self._plans.pop(key, None) or make()
-        self._plans[key] = plan
-        while len(self._plans) > _MOST_PLANS:
-            self._plans.pop(next(iter(self._plans)))
-        return plan
-
-    def _forget_plans(self, of_arrays=False):
-        """Drop all plans, or only those that hold on to a user's arrays."""
-        self._plans = {key: plan for key, plan in self._plans.items() if of_arrays and not key[1].source}
+        return self._plans.get(("predict", batch), lambda: training.prediction_plan(self.layers, batch))
 
     # ---- saving (saving.py)
 
@@ -365,7 +350,7 @@ class Sequential(Configurable):
         wanted = self.trainable_parameters
         if self._flat is None or {id(p) for p, _ in self._flat.places} != set(map(id, wanted)):
             self._flat = training.FlatParameters(wanted, self.optimizer.slots)
-            self._forget_plans()
+            self._plans.clear()
 
     # ---- helpers
 

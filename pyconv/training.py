@@ -116,6 +116,32 @@ class Batch:
         )
 
 
+class PlanCache:
+    """A model's plans, by purpose, `Batch` and instruction set; the least recently used ones go."""
+
+    _MOST = 8
+
+    def __init__(self):
+        self._plans = {}
+
+    def get(self, key, make):
+        """Return the plan under `key`, (purpose, Batch, ...), made by `make` where there is none."""
+        key = (*key, _core.backend())
+        plan = self._plans.pop(key, None) or make()
+        self._plans[key] = plan
+        while len(self._plans) > self._MOST:
+            self._plans.pop(next(iter(self._plans)))
+        return plan
+
+    def clear(self):
+        """Drop all plans."""
+        self._plans.clear()
+
+    def forget_arrays(self):
+        """Drop the plans that hold on to a user's arrays."""
+        self._plans = {key: plan for key, plan in self._plans.items() if not key[1].source}
+
+
 def prediction_plan(layers, batch):
     """Return the plan from a batch "x" to the output "y"."""
     trace = Trace(training=False)
