@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kMostCached = size_t{1} << 30;  // bytes kept for later; what is freed beyond goes to the system
 
 // Sizes in steps of an eighth of their power of two: at most 12.5% is lost, and a freed block fits the next
 // request of nearly its size.
@@ -53,8 +54,9 @@ struct Pool {
 
   void give(void* block, size_t bytes) {
     const std::lock_guard lock(mutex);
-    free[bytes].push_back(block);
     statistics.allocated_bytes -= bytes;
+    if (statistics.cached_bytes + bytes > kMostCached) return std::free(block);
+    free[bytes].push_back(block);
     statistics.cached_bytes += bytes;
   }
 };

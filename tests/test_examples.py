@@ -1,0 +1,46 @@
+"""The blog's script and the README's Python run as they stand, on a slice of data."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyconv import layers
+from pyconv.datasets import cifar10, shapes
+from pyconv.models import model_from_json
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch, tmp_path):
+    """Both data sets are a slice of `shapes`, and files go to a folder of their own."""
+    whole = shapes.load_data(train=128, test=32)
+    monkeypatch.setattr(shapes, "load_data", lambda: whole)
+    monkeypatch.setattr(cifar10, "load_data", lambda data_dir=None: whole)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_blogs_script(capsys):
+    spec = importlib.util.spec_from_file_location("blog", ROOT / "examples" / "blog.py")
+    blog = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(blog)
+    history = blog.main(["--epochs", "2", "--batch-size", "32"])
+
+    assert len(history.history["val_accuracy"]) == 2
+    assert all(np.isfinite(values).all() for values in history.history.values())
+    model = model_from_json(Path("model.json").read_text())
+    model.load_weights("model.safetensors")
+    filters = [layer.filters for layer in model.layers if isinstance(layer, layers.Conv2D)]
+    assert filters == [32, 32, 64, 64, 128, 128]
+    assert "conv2d_5 (Conv2D)" in capsys.readouterr().out
+
+
+def test_the_readmes_python(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, {})
+    assert Path("shapes.safetensors").exists()

@@ -1,0 +1,200 @@
+import csv
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from pyconv import callbacks, checkpoint, cli, models, train
+from pyconv.datasets import shapes
+
+SMALL = ["--dataset", "shapes", "--epochs", "3", "--batch-size", "32"]
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch):
+    def load_dataset(name, data_dir=None):
+        assert name == "shapes"
+        return *shapes.load_data(200, 60), shapes.CLASS_NAMES
+
+    monkeypatch.setattr(cli, "load_dataset", load_dataset)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """A function that makes the next training receive Ctrl-C at its n-th step."""
+
+    def arm(at_step):
+        steps = iter(range(1, 10**6))
+
+        def count(batch, logs):
+            if next(steps) == at_step:
+                signal.raise_signal(signal.SIGINT)
+
+        watch = train.watch
+        hook = callbacks.LambdaCallback(on_train_batch_end=count)
+        monkeypatch.setattr(train, "watch", lambda *given, **named: [*watch(*given, **named), hook])
+        return lambda: monkeypatch.setattr(train, "watch", watch)
+
+    return arm
+
+
+def run(*options):
+    return cli.run(train.main, [str(option) for option in options])
+
+
+def rows(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_run(one, other):
+    for name in ("last.safetensors", "best.safetensors"):
+        (arrays, metadata), (expected, expected_metadata) = (
+            checkpoint.load(run / name) for run in (one, other)
+        )
+        assert metadata == expected_metadata
+        assert arrays.keys() == expected.keys()
+        for key, array in expected.items():
+            assert np.array_equal(arrays[key], array), key
+    assert (one / "history.csv").read_bytes() == (other / "history.csv").read_bytes()
+
+
+def test_writes_a_run_folder(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert run(*SMALL, "--run-dir", folder, "--seed", 5) == 0
+    out, err = capsys.readouterr()
+    assert 'Model "shapes"' in out
+    assert "device: cpu, " in out
+    assert "data:   shapes, 200 training and 60 test images of 32x32x3, 10 classes" in out
+    assert f"the run is in {folder}" in out
+    assert [line.split(":")[0] for line in err.splitlines()] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
+
+    config = json.loads((folder / "config.json").read_text())
+    assert config["recipe"] == "shapes"
+    assert (config["settings"]["seed"], config["settings"]["batch_size"]) == (5, 32)
+    assert config["class_names"] == list(shapes.CLASS_NAMES)
+    history = rows(folder)
+    assert [row["epoch"] for row in history] == ["0", "1", "2"]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} <= history[0].keys()
+
+    logs = models.load_model(folder / "last.safetensors").evaluate(*shapes.load_data(0, 60)[1])
+    assert logs["accuracy"] == pytest.approx(float(history[-1]["val_accuracy"]))
+    best = models.load_model(folder / "best.safetensors").evaluate(*shapes.load_data(0, 60)[1])
+    assert best["accuracy"] == pytest.approx(max(float(row["val_accuracy"]) for row in history))
+
+
+def test_default_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*SMALL, "--epochs", 1) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("shapes-shapes-2")
+
+
+def test_two_runs_are_the_same(tmp_path):
+    for name in ("a", "b"):
+        assert run(*SMALL, "--run-dir", tmp_path / name, "--augment", "--dropout", 0.2) == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize("at_step", [3, 7, 9, 14], ids=lambda step: f"step{step}")
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, interrupt, capsys, at_step):
+    options = [*SMALL, "--augment", "--dropout", 0.2, "--optimizer", "sgd", "--lr", 0.02]
+    assert run(*options, "--run-dir", tmp_path / "whole") == 0
+    disarm = interrupt(at_step)  # an epoch has seven steps
+    assert run(*options, "--run-dir", tmp_path / "parts") == 130
+    assert f"pyconv train --resume {tmp_path / 'parts'}" in capsys.readouterr().out
+    assert len(rows(tmp_path / "parts")) == (at_step - 1) // 7
+    disarm()
+    assert run("--resume", tmp_path / "parts") == 0
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_a_run_killed_before_it_saved_an_epoch_resumes_bit_for_bit(tmp_path, monkeypatch):
+    assert run(*SMALL, "--run-dir", tmp_path / "whole") == 0
+    save = train.SaveLast.save
+
+    def killed(self):
+        if self.model.position.epoch == 2:
+            raise KeyboardInterrupt
+        save(self)
+
+    monkeypatch.setattr(train.SaveLast, "save", killed)
+    assert run(*SMALL, "--run-dir", tmp_path / "parts") == 130
+    assert len(rows(tmp_path / "parts")) == 2
+    monkeypatch.undo()
+    monkeypatch.setattr(cli, "load_dataset", lambda *given: (*shapes.load_data(200, 60), shapes.CLASS_NAMES))
+    assert run("--resume", tmp_path / "parts") == 0
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_more_epochs(tmp_path, capsys):
+    folder = tmp_path / "run"
+    constant = ["--schedule", "constant", "--lr", 0.003]
+    assert run(*SMALL, *constant, "--run-dir", folder) == 0
+    assert run("--resume", folder) == 1
+    assert "the run has its 3 epochs already; name more with --epochs" in capsys.readouterr().err
+    assert run("--resume", folder, "--epochs", 4, "--lr", 0.001) == 0
+    assert [row["learning_rate"] for row in rows(folder)] == ["0.003", "0.003", "0.003", "0.001"]
+    assert run(*SMALL, *constant, "--run-dir", folder) == 1
+    assert f"holds a run already; continue it with --resume {folder}" in capsys.readouterr().err
+
+
+def test_a_longer_schedule_takes_effect(tmp_path):
+    assert run(*SMALL, "--run-dir", tmp_path / "run") == 0
+    assert run("--resume", tmp_path / "run", "--epochs", 6) == 0
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path / "run")]
+    assert rates[2] < 1e-6 < rates[3]
+
+
+def test_what_cannot_change_within_an_epoch(tmp_path, interrupt, capsys):
+    disarm = interrupt(3)
+    assert run(*SMALL, "--run-dir", tmp_path / "run") == 130
+    disarm()
+    assert run("--resume", tmp_path / "run", "--batch-size", 16) == 1
+    assert "[train] the run stopped within epoch 1, expected no new batch_size" in capsys.readouterr().err
+
+
+def test_validation_split(tmp_path, capsys):
+    assert run(*SMALL, "--run-dir", tmp_path / "run", "--validation-split", 0.25, "--epochs", 1) == 0
+    assert "150 training, 50 validation and 60 test images" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_loss_that_is_nan_stops_and_names_the_layer(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert run(*SMALL, "--run-dir", folder, "--optimizer", "sgd", "--lr", 1e30, "--schedule", "constant") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: [fit] the loss is ")
+    assert "gave the first value that is not finite" in error
+    arrays, _ = checkpoint.load(folder / "last.safetensors")
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", 0], "[settings] epochs is 0, expected at least 1"),
+        (["--validation-split", 1], "[settings] validation_split is 1.0, expected a fraction in [0, 1)"),
+        (["--device", "cuda"], "[device] cuda is not available"),
+        (["--device", "cuda:1"], "[device] cuda:1 is not available"),
+        (["--device", "tpu"], "[device] device is 'tpu', expected auto, cpu, cuda or cuda:N"),
+        (["--threads", 0], "[threads] --threads is 0, expected at least 1"),
+        (["--resume", "nowhere"], "[run] nowhere is not a run folder"),
+    ],
+)
+def test_refuses(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert run("--dataset", "shapes", *options) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: " + message)
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_shows_the_recipes_defaults(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        train.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "passes over the training set (default: 64 / 6)" in text
+    assert "--no-augment" in text
