@@ -54,7 +54,7 @@ def main(argv=None):
     )
     if model.interrupted:
         save.save()
-        print(f"\ninterrupted and saved; continue with: pyconv train --resume {shlex.quote(str(run.path))}")
+        print(f"interrupted and saved; continue with: pyconv train --resume {shlex.quote(str(run.path))}")
         return cli.INTERRUPTED
     best = watchers[1].best
     print(f"best validation accuracy {best:.4f}; the run is in {run.path}")
