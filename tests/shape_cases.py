@@ -53,6 +53,7 @@ AWKWARD_CONV2D = {
     "wide_row": Conv2dCase((1, 3, 67, 5), (3, 3, 5, 16), padding="same"),
     "kernel_is_input": Conv2dCase((2, 4, 6, 5), (4, 6, 5, 3)),
     "stride_over_kernel": Conv2dCase((2, 11, 10, 5), (2, 2, 5, 3), stride=(4, 3)),
+    "stride_over_image": Conv2dCase((2, 1, 2, 5), (2, 2, 5, 3), stride=3, padding=1),
     "same_stride_2": Conv2dCase((2, 8, 9, 3), (3, 3, 3, 17), stride=2, padding="same"),
     "asymmetric_padding": Conv2dCase((2, 5, 6, 5), (3, 3, 5, 3), padding=((0, 2), (3, 1))),
     "padding_over_kernel": Conv2dCase((1, 3, 4, 3), (2, 2, 3, 5), padding=4),

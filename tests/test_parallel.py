@@ -1,0 +1,161 @@
+"""Threads: the same bits at any number of them, several callers at once, forked children, the environment."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from op_calls import op_calls, run
+
+from pyconv import _core
+
+# Large enough that every op has several chunks to share out.
+CALLS = op_calls(np.random.default_rng(0), N=8, size=24, C=65, K=9000)
+
+
+@pytest.fixture
+def threads():
+    """Set the number of threads; the one before comes back after the test."""
+    previous = _core.num_threads()
+    yield _core.set_num_threads
+    _core.set_num_threads(previous)
+
+
+def bits(name):
+    return [array.tobytes() for array in run(name, CALLS[name])]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_same_bits_at_any_number_of_threads(backend, threads, name):
+    threads(1)
+    alone = bits(name)
+    for n in (2, 3):
+        threads(n)
+        assert bits(name) == alone
+
+
+def test_set_num_threads(threads):
+    for n in (1, 4, 2):
+        threads(n)
+        assert _core.num_threads() == n
+    for n in (0, -1):
+        with pytest.raises(ValueError, match=rf"^\[set_num_threads\] threads is {n}, expected at least 1"):
+            threads(n)
+    assert _core.num_threads() == 2
+
+
+def test_several_callers_at_once(threads):
+    """Also while the number of threads changes."""
+    threads(2)
+    expected = {name: bits(name) for name in CALLS}
+    failures = []
+
+    def call(order):
+        failures.extend(name for name in order for _ in range(2) if bits(name) != expected[name])
+
+    callers = [
+        threading.Thread(target=call, args=(np.random.default_rng(i).permutation(list(CALLS)),))
+        for i in range(4)
+    ]
+    for caller in callers:
+        caller.start()
+    for n in (1, 3, 2):
+        threads(n)
+    for caller in callers:
+        caller.join()
+    assert failures == []
+
+
+def python(script, **environment):
+    """Run a script in a new interpreter; return what it printed, stripped."""
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],  # fork in a process with threads
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+FORK = """
+import os, threading
+import numpy as np
+from pyconv import _core, ops
+
+_core.set_num_threads(3)
+x, weight = np.ones((8, 32, 32, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
+expected = ops.conv2d(x, weight)
+stop = threading.Event()
+def work():
+    while not stop.is_set():
+        ops.conv2d(x, weight)
+others = [threading.Thread(target=work) for _ in range(2)]
+for other in others:
+    other.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        same = np.array_equal(ops.conv2d(x, weight), expected) and _core.num_threads() == 3
+        os._exit(0 if same else 1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+stop.set()
+for other in others:
+    other.join()
+assert np.array_equal(ops.conv2d(x, weight), expected)
+print("done")
+"""
+
+
+def test_forked_children_compute():
+    """Forked while other threads are in the middle of ops, so that any lock may be held."""
+    result = python(FORK)
+    assert (result.stdout.strip(), result.stderr, result.returncode) == ("done", "", 0)
+
+
+THREADS = "from pyconv import _core; print(_core.num_threads())"
+
+
+def test_threads_from_the_environment():
+    assert python(THREADS, PYCONV_NUM_THREADS="3").stdout.strip() == "3"
+    allowed = int(python(THREADS, PYCONV_NUM_THREADS="").stdout)
+    assert 1 <= allowed <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-2"])
+def test_bad_threads_in_the_environment(text):
+    result = python(THREADS, PYCONV_NUM_THREADS=text)
+    assert f"PYCONV_NUM_THREADS is '{text}', expected a number of at least 1" in result.stderr
+    assert 1 <= int(result.stdout) <= len(os.sched_getaffinity(0))
+
+
+def test_affinity_is_respected():
+    one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}}); {THREADS}"
+    assert python(one, PYCONV_NUM_THREADS="").stdout.strip() == "1"
+
+
+BACKEND = "from pyconv import _core; print(_core.backend())"
+
+
+@pytest.mark.parametrize("name", _core.available_backends())
+def test_instruction_set_from_the_environment(name):
+    assert python(BACKEND, PYCONV_ISA=name).stdout.strip() == name
+
+
+def test_the_best_instruction_set_is_the_default():
+    assert python(BACKEND, PYCONV_ISA="").stdout.strip() == _core.available_backends()[0]
+    assert _core.available_backends()[-1] == "baseline"
+
+
+def test_a_bad_instruction_set():
+    names = ", ".join(_core.available_backends())
+    result = python(BACKEND, PYCONV_ISA="mmx")
+    message = f"PYCONV_ISA is 'mmx': expected one of the instruction sets of this machine: {names}"
+    assert result.returncode == 1
+    assert result.stderr.strip().endswith(message)
+    with pytest.raises(ValueError, match=r"^\[select_backend\] name is 'mmx', expected one of .*baseline"):
+        _core.select_backend("mmx")
