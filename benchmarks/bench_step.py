@@ -49,8 +49,13 @@ def pyconv_augment(batch, layout):
     source = _core.from_numpy(rng.integers(0, 256, (50000, *IMAGE)).astype(np.uint8))
     index = _core.from_numpy(rng.permutation(50000)[:batch].astype(np.int32))
     augment, state = Augmentation(45, 0.1, 0.1, True), _core.from_numpy(to_rng_state(0))
-    y = _core.empty((batch, *IMAGE))
-    return lambda: augment.warp(source, index, state, y=y)
+    matrix, y = _core.empty((batch, 6)), _core.empty((batch, *IMAGE))
+
+    def warp():
+        _core.random_affine(state, index, height=IMAGE[0], width=IMAGE[1], **augment.ranges, matrix=matrix)
+        _core.affine(source, matrix, index, **augment.border, y=y)
+
+    return warp
 
 
 # ---- PyTorch
