@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "memory.h"
+
 namespace pyconv {
 
 namespace {
@@ -195,6 +197,17 @@ void set_num_threads(int threads) {
     return std::move(state->pool);
   }();
 }  // the old pool ends here, or with the last call that runs on it
+
+void* thread_scratch(size_t bytes) {
+  thread_local std::shared_ptr<void> memory;
+  thread_local size_t size = 0;
+  if (bytes > size) {
+    memory = nullptr;
+    memory = allocate(bytes);
+    size = bytes;
+  }
+  return memory.get();
+}
 
 void parallel_for(int64_t chunks, ChunkTask task, void* data) {
   if (chunks == 1) return task(data, 0);

@@ -1,6 +1,7 @@
 // Work is cut into chunks that the shape alone decides; threads claim them in any order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace pyconv {
@@ -10,6 +11,10 @@ using ChunkTask = void (*)(void* data, int64_t chunk);
 // Runs task(data, i) for every i in [0, chunks) and returns when all are done. Safe from several threads at
 // once, from inside a task, and in a forked child.
 void parallel_for(int64_t chunks, ChunkTask task, void* data);
+
+// At least `bytes` of memory, 64-byte aligned, that belongs to the calling thread until it asks again. It grows
+// and stays, so that a warm loop allocates nothing.
+void* thread_scratch(size_t bytes);
 
 // The processors that the affinity mask and the cgroup quota allow, at least 1.
 int available_processors();

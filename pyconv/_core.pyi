@@ -13,7 +13,7 @@ from typing_extensions import CapsuleType, Self
 
 _Pair: TypeAlias = int | Sequence[int]  # both, or (height, width)
 _Padding: TypeAlias = str | int | Sequence[int] | Sequence[Sequence[int]]
-_Algorithm: TypeAlias = Literal["auto", "direct", "gemm"]
+_Algorithm: TypeAlias = Literal["auto", "direct", "gemm", "winograd_f2x2", "winograd_f4x4"]
 _FillMode: TypeAlias = Literal["nearest", "constant", "reflect"]
 
 __version__: str

@@ -17,7 +17,9 @@ Conv2dAlgorithm algorithm_of(const char* op, const std::string& name) {
   if (name == "auto") return Conv2dAlgorithm::kAuto;
   if (name == "direct") return Conv2dAlgorithm::kDirect;
   if (name == "gemm") return Conv2dAlgorithm::kGemm;
-  fail(op, "algorithm is '", name, "', expected 'auto', 'direct' or 'gemm'");
+  if (name == "winograd_f2x2") return Conv2dAlgorithm::kWinogradF2x2;
+  if (name == "winograd_f4x4") return Conv2dAlgorithm::kWinogradF4x4;
+  fail(op, "algorithm is '", name, "', expected 'auto', 'direct', 'gemm', 'winograd_f2x2' or 'winograd_f4x4'");
 }
 
 Conv2dShape shape_of(const char* op, const Shape& x, const Shape& weight, const Options& o) {

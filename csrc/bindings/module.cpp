@@ -64,9 +64,9 @@ void bind_machine(py::module_& module) {
 
 PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = PYCONV_VERSION;
-   bind_tensor(module);
+  bind_tensor(module);
   bind_program(module);
-   bind_machine(module);
+  bind_machine(module);
   bind_philox(module);
   bind_conv2d(module);
   bind_pool2d(module);

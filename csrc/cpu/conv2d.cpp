@@ -4,58 +4,121 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
 
-enum class Choice { kDirect, kIm2col, kDepthwise };
+enum class Choice { kDirect, kIm2col, kDepthwise, kWinogradF2, kWinogradF4, kUnfit };
+
+// Multiplications of a Winograd tile for each pixel of y, tiles that overhang the image included.
+double products_per_pixel(int64_t H, int64_t W, int64_t out) {
+  const int64_t tiles = ceil_div(H, out) * ceil_div(W, out);
+  return static_cast<double>(tiles * (out + 2) * (out + 2)) / static_cast<double>(max(1, H * W));
+}
 
 Choice choose(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
-  if (context.algorithm == Conv2dAlgorithm::kDirect) return Choice::kDirect;
-  if (context.algorithm == Conv2dAlgorithm::kGemm) return Choice::kIm2col;
+  switch (context.algorithm) {
+    case Conv2dAlgorithm::kDirect:
+      return Choice::kDirect;
+    case Conv2dAlgorithm::kGemm:
+      return Choice::kIm2col;
+    case Conv2dAlgorithm::kWinogradF2x2:
+      return winograd::fits(s) ? Choice::kWinogradF2 : Choice::kUnfit;
+    case Conv2dAlgorithm::kWinogradF4x4:
+      return winograd::fits(s) ? Choice::kWinogradF4 : Choice::kUnfit;
+    case Conv2dAlgorithm::kAuto:
+      break;
+  }
   if (s.groups == s.C_in && s.groups == s.C_out && s.groups > 1) return Choice::kDepthwise;
+  if (winograd::fits(s) && min(s.C_in, s.C_out) >= 16) {
+    // Transforms cost about a third of the products they save; direct convolution takes 9.
+    const bool input = pass == Conv2dPass::kBackwardInput;
+    const int64_t H = input ? s.H : s.OH, W = input ? s.W : s.OW;
+    const double f4 = 1.35 * products_per_pixel(H, W, 4), f2 = 1.2 * products_per_pixel(H, W, 2);
+    if (f4 < 9 || f2 < 9) return f4 <= f2 ? Choice::kWinogradF4 : Choice::kWinogradF2;
+  }
   // Below a vector's worth of channels the inner loop over one tap is too short: copy taps together.
   const int64_t source = (pass == Conv2dPass::kBackwardInput ? s.C_out : s.C_in) / s.groups;
   return source < 8 && s.KH * s.KW > 1 ? Choice::kIm2col : Choice::kDirect;
+}
+
+constexpr Status kUnfit{
+    "algorithm winograd needs a 3x3 kernel, stride 1, dilation 1, groups 1 and padding of at most 2"};
+
+int tile_size(Choice choice) {
+  return choice == Choice::kWinogradF4 ? 4 : 2;
 }
 
 }  // namespace
 
 Status conv2d(const Context& context, const Conv2dShape& s, const float* x, const float* weight, const float* bias,
               float* y) {
-  switch (choose(context, s, Conv2dPass::kForward)) {
-    case Choice::kDepthwise:
-      return depthwise::forward(context, s, x, weight, bias, y);
+  const Choice choice = choose(context, s, Conv2dPass::kForward);
+  switch (choice) {
+    case Choice::kDirect:
+      return direct::forward(context, s, x, weight, bias, y);
     case Choice::kIm2col:
       return im2col::forward(context, s, x, weight, bias, y);
-    default:
-      return direct::forward(context, s, x, weight, bias, y);
+    case Choice::kDepthwise:
+      return depthwise::forward(context, s, x, weight, bias, y);
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      return winograd::forward(context, s, tile_size(choice), x, weight, bias, y);
+    case Choice::kUnfit:
+      break;
   }
+  return kUnfit;
 }
 
 Status conv2d_backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
                              float* dx) {
-  switch (choose(context, s, Conv2dPass::kBackwardInput)) {
-    case Choice::kDepthwise:
-      return depthwise::backward_input(context, s, dy, weight, dx);
+  const Choice choice = choose(context, s, Conv2dPass::kBackwardInput);
+  switch (choice) {
+    case Choice::kDirect:
+      return direct::backward_input(context, s, dy, weight, dx);
     case Choice::kIm2col:
       return im2col::backward_input(context, s, dy, weight, dx);
-    default:
-      return direct::backward_input(context, s, dy, weight, dx);
+    case Choice::kDepthwise:
+      return depthwise::backward_input(context, s, dy, weight, dx);
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      return winograd::backward_input(context, s, tile_size(choice), dy, weight, dx);
+    case Choice::kUnfit:
+      break;
   }
+  return kUnfit;
 }
 
 Status conv2d_backward_weight(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
                               float* dweight, float* dbias) {
-  switch (choose(context, s, Conv2dPass::kBackwardWeight)) {
-    case Choice::kDepthwise:
-      return depthwise::backward_weight(context, s, dy, x, dweight, dbias);
+  const Choice choice = choose(context, s, Conv2dPass::kBackwardWeight);
+  switch (choice) {
+    case Choice::kDirect:
+      return direct::backward_weight(context, s, dy, x, dweight, dbias);
     case Choice::kIm2col:
       return im2col::backward_weight(context, s, dy, x, dweight, dbias);
-    default:
-      return direct::backward_weight(context, s, dy, x, dweight, dbias);
+    case Choice::kDepthwise:
+      return depthwise::backward_weight(context, s, dy, x, dweight, dbias);
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      return winograd::backward_weight(context, s, tile_size(choice), dy, x, dweight, dbias);
+    case Choice::kUnfit:
+      break;
   }
+  return kUnfit;
 }
 
 size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
-  return choose(context, s, pass) == Choice::kDepthwise ? depthwise::workspace(s, pass)
-                                                        : packed_workspace(s, pass);
+  const Choice choice = choose(context, s, pass);
+  switch (choice) {
+    case Choice::kDirect:
+    case Choice::kIm2col:
+      return packed_workspace(s, pass);
+    case Choice::kDepthwise:
+      return depthwise::workspace(s, pass);
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      return winograd::workspace(s, tile_size(choice), pass);
+    case Choice::kUnfit:
+      break;
+  }
+  return 0;
 }
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA

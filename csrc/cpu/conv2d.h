@@ -86,6 +86,18 @@ Status backward_weight(const Context&, const Conv2dShape&, const float* dy, cons
 size_t workspace(const Conv2dShape&, Conv2dPass);
 }  // namespace depthwise
 
+// `out` is the tile's size, 4 or 2: F(4x4, 3x3) or F(2x2, 3x3).
+namespace winograd {
+bool fits(const Conv2dShape&);
+Status forward(const Context&, const Conv2dShape&, int out, const float* x, const float* weight, const float* bias,
+               float* y);
+Status backward_input(const Context&, const Conv2dShape&, int out, const float* dy, const float* weight,
+                      float* dx);
+Status backward_weight(const Context&, const Conv2dShape&, int out, const float* dy, const float* x,
+                       float* dweight, float* dbias);
+size_t workspace(const Conv2dShape&, int out, Conv2dPass);
+}  // namespace winograd
+
 // direct and im2col lay their workspace out alike.
 size_t packed_workspace(const Conv2dShape&, Conv2dPass);
 

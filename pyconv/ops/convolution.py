@@ -15,7 +15,9 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1, a
         padding: pixels of zeros; "valid" (none), "same" (output ceil(size / stride), the odd row at the
             bottom and right, as Keras), an integer, (height, width) or ((top, bottom), (left, right)).
         groups: how many slices of channels to convolve apart; C_in for a depthwise convolution.
-        algorithm: "auto", "direct" or "gemm"; "auto" depends on the shapes and the instruction set alone.
+        algorithm: "auto", "direct", "gemm", "winograd_f2x2" or "winograd_f4x4". "auto" depends on the shapes
+            and the instruction set alone; Winograd's need a 3x3 kernel, stride and dilation 1, one group and
+            padding of at most 2, and spread a non-finite input over its tile.
 
     Returns:
         y (N, OH, OW, C_out), OH = (H + padding - dilation * (KH - 1) - 1) // stride + 1, OW likewise.
