@@ -5,7 +5,18 @@ from checks import EPSILON, assert_close, check_gradient, normal, tensor
 
 from pyconv import _core, ops
 
-SHAPES = [(1, 1), (7, 1), (2, 3), (33, 17), (300, 5), (5000, 33), (2, 9, 7, 3), (1, 5, 5, 64), (3, 130)]
+SHAPES = [
+    (1, 1),
+    (7, 1),
+    (2, 3),
+    (33, 17),
+    (300, 5),
+    (5000, 33),
+    (2, 9, 7, 3),
+    (1, 5, 5, 64),
+    (3, 130),
+    (9, 1030),
+]
 
 
 def parameters(rng, C):

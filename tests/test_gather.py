@@ -4,7 +4,7 @@ from checks import assert_close, normal, tensor
 
 from pyconv import _core, ops
 
-SHAPES = [(1, 1), (5, 3), (7, 32, 32, 3), (4, 5, 17), (3, 2, 2, 33), (6, 1000)]
+SHAPES = [(1, 1), (5, 3), (7, 32, 32, 3), (4, 5, 17), (3, 2, 2, 33), (6, 1000), (2, 200, 113, 5)]
 
 
 def sources(rng, shape):

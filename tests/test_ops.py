@@ -29,6 +29,15 @@ def strided(array):
     return wide[..., ::2]
 
 
+def barely_aligned(array):
+    """To its items, and not to a vector."""
+    memory = np.empty(array.nbytes + 128, np.uint8)
+    start = -memory.__array_interface__["data"][0] % 64 + array.itemsize
+    copied = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copied[...] = array
+    return copied
+
+
 def read_only(array):
     array = array.copy()
     array.setflags(write=False)
@@ -63,7 +72,7 @@ def test_other_arrays_in_tensor_out(name, wrap):
     assert_same_bits([np.asarray(r) for r in results], run(name, CALLS[name]))
 
 
-@pytest.mark.parametrize("convert", [strided, np.asfortranarray, read_only])
+@pytest.mark.parametrize("convert", [strided, np.asfortranarray, barely_aligned, read_only])
 @pytest.mark.parametrize("name", CALLS)
 def test_layout_and_writeability_do_not_matter(name, convert):
     assert_same_bits(run(name, CALLS[name], convert), run(name, CALLS[name]))

@@ -58,6 +58,14 @@ def test_extreme_logits(backend):
     assert_close(dlogits * 4, references.softmax_cross_entropy(logits, labels, gradient_scale=1)[1])
 
 
+def test_small_losses_keep_their_digits(backend):
+    """In a confident row the label's exponential is 1, and the loss what the others add to it."""
+    logits = np.zeros((3, 10), np.float32)
+    logits[:, 0] = 5, 10, 15
+    loss, _ = ops.softmax_cross_entropy(logits, np.zeros(3, np.int64))
+    np.testing.assert_allclose(loss, np.log1p(9 * np.exp(-np.float64([5, 10, 15]))), rtol=1e-5)
+
+
 def test_nan_stays_in_its_row(backend, rng):
     logits = normal(rng, 6, 10)
     logits[2, 5] = np.nan

@@ -19,15 +19,6 @@ pytest.importorskip("expecttest", reason="torch's sample inputs need expecttest"
 F = torch.nn.functional
 
 
-@pytest.fixture(autouse=True)
-def one_torch_thread():
-    """torch's threads cost more than they give on samples this small."""
-    previous = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(previous)
-
-
 @functools.cache
 def sample_inputs():
     with warnings.catch_warnings():
