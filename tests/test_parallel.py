@@ -24,8 +24,9 @@ def threads():
     _core.set_num_threads(previous)
 
 
-def bits(name):
-    return [array.tobytes() for array in run(name, CALLS[name])]
+def bits(name, **arguments):
+    call = CALLS[name]._replace(arguments=CALLS[name].arguments | arguments)
+    return [array.tobytes() for array in run(name, call)]
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -35,6 +36,16 @@ def test_the_same_bits_at_any_number_of_threads(backend, threads, name):
     for n in (2, 3):
         threads(n)
         assert bits(name) == alone
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "gemm", "winograd_f2x2", "winograd_f4x4"])
+@pytest.mark.parametrize("name", ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"])
+def test_the_same_bits_from_every_algorithm(backend, threads, name, algorithm):
+    threads(1)
+    alone = bits(name, algorithm=algorithm)
+    for n in (2, 3):
+        threads(n)
+        assert bits(name, algorithm=algorithm) == alone
 
 
 def test_set_num_threads(threads):
