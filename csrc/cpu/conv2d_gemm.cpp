@@ -1,5 +1,7 @@
 // Convolution as a blocked matrix product: a tile's rows are copied together (im2col, a tile at a time, so
-// that the copy stays in L1). Pays where a tap has few channels, as in a first layer with C_in = 3.
+// that the copy stays in L1). Pays where a tap has few channels, as in a first layer with C_in = 3. There, in
+// the passes that read x, a kernel row's patch lies in one piece in memory: only what overhangs the image's
+// edge is copied.
 #include "conv2d_pass.h"
 #include "conv2d_weight.h"
 
@@ -42,6 +44,40 @@ PYCONV_INLINE void copy_patch(const Grid& grid, const Patch& patch, int64_t pixe
     at += run;
   }
 }
+
+// Whether the patch of a kernel row is one piece of x, short enough for the buffers here.
+bool rows_in_one_piece(const Conv2dShape& s) {
+  return s.dilation_w == 1 && s.groups == 1 && s.KW * s.C_in <= kMaxWeightRows && s.KH <= kMaxTaps &&
+         s.KH * s.KW * s.C_in <= kMaxK;
+}
+
+struct FillRows {
+  template <class Multiply>
+  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Grid& grid, const Points& points, int64_t,
+                                       const float* packed, Tile& tile, const Multiply& multiply) const {
+    alignas(64) float copies[kTileRows * (kMaxK + kVecFloats)];
+    const int64_t C = pass.channels.source, rows = grid.tap_count / width, run = width * C;
+    const float* end = pass.source + grid.N * grid.source_H * grid.source_W * C;
+    tile.taps = static_cast<int>(rows);
+    tile.K = run;
+    for (int64_t kh = 0; kh < rows; ++kh) {
+      const Tap &first = grid.taps[kh * width], &last = grid.taps[kh * width + width - 1];
+      const int64_t offset = (first.dh * grid.source_W + first.dw) * C;
+      tile.b[kh] = packed + kh * run * kTileColumns;
+      for (int64_t r = 0; r < points.count; ++r) {
+        if (points.inside(grid, first, r) && points.inside(grid, last, r)) {
+          tile.a[kh][r] = points.base[r] + offset;
+          continue;
+        }
+        float* copy = copies + r * (kMaxK + kVecFloats) + kh * run;
+        copy_patch(grid, {points.base[r], points.h[r], points.w[r], end}, C, C, kh * run, kh * run + run, copy);
+        tile.a[kh][r] = copy;
+      }
+    }
+    multiply();
+  }
+  int64_t width;  // KW
+};
 
 struct FillCopies {
   template <class Multiply>
@@ -91,11 +127,53 @@ struct AddCopies {
   }
 };
 
+struct AddRows {
+  const Grid& grid;
+
+  PYCONV_INLINE_MEMBER void operator()(const WeightPass& pass, int64_t, int64_t first, int64_t count,
+                                       const float* packed, int64_t columns, float* sums) const {
+    constexpr int64_t kRow = kMaxWeightRows + kVecFloats;
+    alignas(64) float copies[kBlockPixels * kRow];
+    Segment segments[kBlockPixels];
+    const Conv2dShape& s = pass.s;
+    const int64_t run = s.KW * s.C_in;
+    const float* end = pass.x + s.N * s.H * s.W * s.C_in;
+    // Output columns whose patch lies inside the image's width.
+    const int64_t inner_begin = ceil_div(s.pad_left, s.stride_w);
+    const int64_t inner_end = max(inner_begin, min(s.OW, (s.W + s.pad_left - s.KW) / s.stride_w + 1));
+    for (int64_t kh = 0; kh < s.KH; ++kh, sums += run * kTileColumns) {
+      int64_t found = 0;
+      for (int64_t p = 0; p < count;) {
+        const int64_t row = (first + p) / s.OW, ow = (first + p) % s.OW, n = row / s.OH;
+        const int64_t h = row % s.OH * s.stride_h, w = ow * s.stride_w - s.pad_left;
+        const int64_t ih = h + kh * s.dilation_h - s.pad_top;
+        const bool inner = ow >= inner_begin && ow < inner_end;
+        const int64_t pixels = min(count - p, ih < 0 || ih >= s.H ? s.OW - ow : inner ? inner_end - ow : 1);
+        if (ih >= 0 && ih < s.H) {
+          const float* patch = pass.x + ((n * s.H + ih) * s.W + w) * s.C_in;
+          if (!inner) {
+            const float* base = pass.x + ((n * s.H + h) * s.W + ow * s.stride_w) * s.C_in;
+            copy_patch(grid, {base, h, ow * s.stride_w, end}, s.C_in, s.C_in, kh * run, kh * run + run,
+                       copies + p * kRow);
+            patch = copies + p * kRow;
+          }
+          segments[found++] = {patch, p, pixels};
+        }
+        p += pixels;
+      }
+      outer_blocks(run, columns, {segments, found, s.stride_w * s.C_in, packed}, sums);
+    }
+  }
+};
+
 }  // namespace
 
 Status forward(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
                const float* bias, float* y) {
-  run_pass(context, s, false, x, weight, bias, y, FillCopies{});
+  if (rows_in_one_piece(s))
+    run_pass(context, s, false, x, weight, bias, y, FillRows{s.KW});
+  else
+    run_pass(context, s, false, x, weight, bias, y, FillCopies{});
   return kOk;
 }
 
