@@ -232,8 +232,8 @@ class Sequential(Configurable):
             self._plans.forget_arrays()
         return history
 
-    def train_on_batch(self, x, y):
-        """Take one step on a batch and return its logs."""
+    def train_on_batch(self, x, y, return_dict=False):
+        """Take one step on a batch; return what `evaluate` returns, of the batch before the step."""
         x = as_images(x, "train_on_batch")
         with self._lock:
             feed = self._feed([(x, y)], None, None, op="train_on_batch", shape=x.shape[1:])
@@ -241,18 +241,27 @@ class Sequential(Configurable):
             self.totals.restore()
             step = next(iter(feed.batches(0)))
             fitting.run_step(self, *step, epoch=0, step=self.optimizer.iterations, seed=self.seed)
-            return self.totals.means(self.metric_names, self.penalised)
+            logs = self.totals.means(self.metric_names, self.penalised)
+        return logs if return_dict else self._values(logs)
 
-    def evaluate(self, x, y=None, batch_size=128, verbose=0, return_dict=True):
-        """Return the loss and accuracy of a data set as a dict, or as a list with `return_dict=False`."""
+    def evaluate(self, x, y=None, batch_size=32, verbose="auto", return_dict=False):
+        """Return the loss on a data set, or [loss, accuracy] with a metric; with `return_dict` all logs.
+
+        The logs are "loss" with the regularizers' penalty, "data_loss" without it where there is one, and the
+        metrics. `verbose` is taken for Keras' sake: nothing is shown.
+        """
         self._expect_compiled("evaluate")
         with self._lock:
             logs = self._evaluate(self._feed(x, y, batch_size, op="evaluate"))
             self._plans.forget_arrays()
-        return logs if return_dict else list(logs.values())
+        return logs if return_dict else self._values(logs)
 
-    def predict(self, x, batch_size=128, verbose=0):
-        """Return the outputs for images `x`, float32 (N, ...)."""
+    def _values(self, logs):
+        values = [logs[name] for name in ("loss", *self.metric_names)]
+        return values if len(values) > 1 else values[0]
+
+    def predict(self, x, batch_size=32, verbose="auto"):
+        """Return the outputs for images `x`, float32 (N, ...). Nothing is shown, whatever `verbose` says."""
         x = as_images(x, "predict")
         with self._lock:
             self._build_for(x.shape[1:], "predict")

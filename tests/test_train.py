@@ -78,9 +78,13 @@ def test_writes_a_run_folder(tmp_path, capsys):
     assert [row["epoch"] for row in history] == ["0", "1", "2"]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} <= history[0].keys()
 
-    logs = models.load_model(folder / "last.safetensors").evaluate(*shapes.load_data(0, 60)[1])
+    logs = models.load_model(folder / "last.safetensors").evaluate(
+        *shapes.load_data(0, 60)[1], return_dict=True
+    )
     assert logs["accuracy"] == pytest.approx(float(history[-1]["val_accuracy"]))
-    best = models.load_model(folder / "best.safetensors").evaluate(*shapes.load_data(0, 60)[1])
+    best = models.load_model(folder / "best.safetensors").evaluate(
+        *shapes.load_data(0, 60)[1], return_dict=True
+    )
     assert best["accuracy"] == pytest.approx(max(float(row["val_accuracy"]) for row in history))
 
 

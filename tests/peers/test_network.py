@@ -82,7 +82,7 @@ def test_losses_step_by_step(backend, rng, name):
         peer_optimizer.zero_grad()
         penalised.backward()
         peer_optimizer.step()
-        logs = model.train_on_batch(x, y)
+        logs = model.train_on_batch(x, y, return_dict=True)
         assert logs["data_loss"] == pytest.approx(loss.item(), rel=2e-4)
         assert logs["loss"] == pytest.approx(penalised.item(), rel=2e-4)
 
