@@ -58,6 +58,8 @@ def fit(model, feed, *, epochs, start, callbacks, validate, seed):
         callbacks.on_train_end()
     finally:
         callbacks.close()
+        if not model.interrupted:  # a later fit is a training of its own, as in Keras
+            model.position = Position()
     return position
 
 

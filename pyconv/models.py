@@ -182,8 +182,8 @@ class Sequential(Configurable):
             validation_split: the last fraction of the rows validates instead of training.
             validation_data: (x, y), or an iterable of batches.
             shuffle: a new order each epoch.
-            initial_epoch: the epoch to start from (counted from 0). None: where the model stands, which is 0
-                after `compile` and the place of interruption after an interrupted `fit` or a resume.
+            initial_epoch: the epoch to start from (counted from 0). None: 0, or where an interrupted or saved
+                training stood.
             steps_per_epoch: for iterables without an end.
             validation_batch_size: None: `batch_size`.
             augment: `Augmentation`, or None.

@@ -77,6 +77,14 @@ def test_a_resumed_training_equals_an_uninterrupted_one(optimizer, step, data, t
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_second_fit_is_a_training_of_its_own(data):
+    model = network("adam")
+    fit(model, data, 2)
+    history = fit(model, data, 3)
+    assert len(history["loss"]) == 3
+    assert model.optimizer.iterations == 5 * 6
+
+
 def test_a_second_interrupt_aborts(data):
     def twice(batch, logs):
         os.kill(os.getpid(), signal.SIGINT)
