@@ -68,7 +68,7 @@ struct Kernels {
 
   // ---- batch normalisation over M rows. gamma (null: 1), beta (null: 0). variance is biased, as Keras'.
   // Training: writes mean (C) and rstd (C) = 1 / sqrt(variance + epsilon); running_* (null to skip) are
-  // updated in place. M == 0 leaves running_* as they are.
+  // updated in place, but left as they are where M == 0 or a channel's statistics are not finite.
   Status (*batch_norm)(const Context&, const BatchNormShape&, const float* x, const float* gamma,
                        const float* beta, float* running_mean, float* running_variance, float* y, float* mean,
                        float* rstd);

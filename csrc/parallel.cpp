@@ -203,6 +203,7 @@ void* thread_scratch(size_t bytes) {
   thread_local size_t size = 0;
   if (bytes > size) {
     memory = nullptr;
+    size = 0;
     memory = allocate(bytes);
     size = bytes;
   }

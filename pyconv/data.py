@@ -63,7 +63,7 @@ class ArrayFeed:
         self.x = as_images(x, op)
         self.y = as_targets(y, classes, len(self.x), op)
         self.source = _core.from_numpy(self.x)
-        self.batch_size = _positive(batch_size, "batch_size", op)
+        self.batch_size = positive(batch_size, "batch_size", op)
         self.shuffle = shuffle
         self.augment = augment
         self.seed = seed
@@ -124,6 +124,10 @@ class IterableFeed:
             self._ahead = None
         else:
             stream, ahead = self._iterator or iter(self._iterable), None
+        if first and self._iterator is None:  # a fresh stream begins at the epoch's first batch
+            for _ in range(first - (ahead is not None)):
+                next(stream, None)
+            ahead = None
         step = first
         while self.steps is None or step < self.steps:
             batch = ahead if ahead is not None else next(stream, None)
@@ -140,10 +144,16 @@ class IterableFeed:
 
             yield Batch(len(x), x.shape[1:], x.dtype.name), y.shape, fill
             step += 1
+        if step < (self.steps or first + 1):
+            raise ValueError(
+                f"[{self._op}] x ended after {step} of {self.steps or 'its'} batches in epoch {epoch + 1}; "
+                "give an iterable that starts anew each epoch, or fewer steps"
+            )
         self.steps = self.steps or step
 
 
-def _positive(value, name, op):
+def positive(value, name, op):
+    """Return an integer argument. Raises ValueError unless it is at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"[{op}] {name} is {value!r}, expected an integer of at least 1")
     return int(value)

@@ -38,7 +38,7 @@ def fit(model, feed, *, epochs, start, callbacks, validate, seed):
     `validate` is None or a function that returns the validation's logs, without their "val_".
     """
     model.stop_training = False
-    position = start
+    position = model.position = start
     try:
         callbacks.on_train_begin()
         with first_interrupt_stops(model):
@@ -55,7 +55,8 @@ def fit(model, feed, *, epochs, start, callbacks, validate, seed):
                 epoch = position.epoch
                 position = model.position = Position(epoch + 1)
                 callbacks.on_epoch_end(epoch, logs)
-        callbacks.on_train_end()
+        if not model.interrupted:  # training ends later, then
+            callbacks.on_train_end()
     finally:
         callbacks.close()
         if not model.interrupted:  # a later fit is a training of its own, as in Keras
@@ -70,8 +71,9 @@ def _run_epoch(model, feed, position, callbacks, seed):
     for batch, target_shape, fill in feed.batches(epoch, step):
         callbacks.on_train_batch_begin(step)
         run_step(model, batch, target_shape, fill, epoch=epoch, step=step, seed=seed)
-        callbacks.on_train_batch_end(step, totals.means(model.metric_names, model.penalised))
         step += 1
+        model.position = Position(epoch, step, totals.sums, totals.count)
+        callbacks.on_train_batch_end(step - 1, totals.means(model.metric_names, model.penalised))
         if model.interrupted or model.stop_training:
             break
     model.position = Position(epoch, step, totals.sums, totals.count)

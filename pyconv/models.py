@@ -7,7 +7,7 @@ import numpy as np
 
 from pyconv import _core, fitting, losses, optimizers, saving, training
 from pyconv.callbacks import CallbackList, History
-from pyconv.data import ArrayFeed, IterableFeed, as_images, split
+from pyconv.data import ArrayFeed, IterableFeed, as_images, positive, split
 from pyconv.layers.base import Layer, snake_case
 from pyconv.layers.residual import chain_shape
 from pyconv.metrics import resolve as resolve_metrics
@@ -99,6 +99,10 @@ class Sequential(Configurable):
     def weights(self):
         """All parameters, in order."""
         return self.parameters
+
+    @property
+    def _moves(self):
+        return tuple(p.moves for p in self.parameters)
 
     @property
     def trainable_parameters(self):
@@ -262,7 +266,7 @@ class Sequential(Configurable):
 
     def predict(self, x, batch_size=32, verbose="auto"):
         """Return the outputs for images `x`, float32 (N, ...). Nothing is shown, whatever `verbose` says."""
-        x = as_images(x, "predict")
+        x, batch_size = as_images(x, "predict"), positive(batch_size, "batch_size", "predict")
         with self._lock:
             self._build_for(x.shape[1:], "predict")
             y = np.empty((len(x), *self.output_shape), np.float32)
@@ -302,18 +306,20 @@ class Sequential(Configurable):
                 self.rng,
             )
 
-        trainable = tuple(map(id, self.trainable_parameters))
-        return self._plans.get(("train", batch, target_shape, trainable), make)
+        frozen = tuple(layer.frozen for layer in self.layers)
+        return self._plans.get(("train", batch, target_shape, frozen, self._moves), make)
 
     def _evaluation_plan(self, batch, target_shape, totals):
         return self._plans.get(
-            ("evaluate", batch, target_shape),
+            ("evaluate", batch, target_shape, self._moves),
             lambda: training.evaluation_plan(self.layers, batch, self.loss, target_shape, totals),
         )
 
     def _prediction_plan(self, size, shape, dtype):
         batch = training.Batch(size, shape, dtype)
-        return self._plans.get(("predict", batch), lambda: training.prediction_plan(self.layers, batch))
+        return self._plans.get(
+            ("predict", batch, self._moves), lambda: training.prediction_plan(self.layers, batch)
+        )
 
     # ---- saving (saving.py)
 
@@ -357,7 +363,7 @@ class Sequential(Configurable):
         """Lay the trainable parameters side by side, unless they lie so already."""
         self._expect_built("fit")
         wanted = self.trainable_parameters
-        if self._flat is None or {id(p) for p, _ in self._flat.places} != set(map(id, wanted)):
+        if self._flat is None or not self._flat.holds(wanted):
             self._flat = training.FlatParameters(wanted, self.optimizer.slots)
             self._plans.clear()
 

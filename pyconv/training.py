@@ -32,6 +32,12 @@ class FlatParameters:
         for parameter, start in places:
             parameter.move(self.weight.view(4 * start, parameter.shape, "float32"))
             parameter.gradient = self.gradient.view(4 * start, parameter.shape, "float32")
+        self._moves = [parameter.moves for parameter, _ in places]
+
+    def holds(self, parameters):
+        """Whether these are the parameters that lie here, and no other model moved one away."""
+        here = [parameter for parameter, _ in self.places]
+        return set(map(id, here)) == set(map(id, parameters)) and self._moves == [p.moves for p in here]
 
     def group(self, array, begin, end):
         """Return floats [begin, end) of a flat array."""

@@ -106,6 +106,7 @@ def test_nan_stops_and_keeps_the_weights(data):
     for parameter, value in zip(model.parameters, good, strict=True):
         if parameter.trainable:
             np.testing.assert_array_equal(parameter.numpy(), value)
+    assert np.isfinite(model.predict(data[0])).all()  # the moving statistics are as good
 
 
 def test_a_too_high_learning_rate_is_named(data):

@@ -247,3 +247,47 @@ def test_summary_counts(capsys):
     dense = 6 * 7 + 7 * 4
     normalisation = 8 * 8 * 6
     assert f"{convolution + dense + normalisation:,} multiply-adds" in text
+
+
+def test_places_differ_however_the_model_is_built():
+    def stack():
+        branch = [layers.Conv2D(3, 3, padding="same"), layers.Dropout(0.5)]
+        return layers.Residual(branch)
+
+    def places(layer):
+        return [layer.place, *(place for child in layer.children for place in places(child))]
+
+    grown = Sequential([layers.Conv2D(3, 3, padding="same", input_shape=(6, 6, 3)), stack(), stack()])
+    at_once = Sequential([layers.Conv2D(3, 3, padding="same"), stack(), stack()])
+    at_once.build((6, 6, 3))
+    for a, b in zip(grown.get_weights(), at_once.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    keyed = [layer.place for layer in grown.layers] + [c.place for r in grown.layers[1:] for c in r.children]
+    assert len(set(keyed)) == len(keyed)
+    assert not np.array_equal(grown.layers[1].layers[0].kernel, grown.layers[2].layers[0].kernel)
+    assert places(grown.layers[1]) == places(at_once.layers[1])
+
+
+def test_layers_of_two_models_stay_in_step(data):
+    x, y = data
+    whole = compiled(optimizers.Adam(1e-2))
+    part = Sequential(whole.layers[:-1])
+    before = part.predict(x)
+    whole.fit(x, y, epochs=2, verbose=0)
+    assert not np.array_equal(part.predict(x), before)
+
+    part.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True))
+    part.fit(x, y, epochs=1, verbose=0)
+    kernel = whole.layers[0].kernel.numpy().copy()
+    whole.fit(x, y, epochs=1, verbose=0)
+    assert not np.array_equal(whole.layers[0].kernel.numpy(), kernel)
+
+
+def test_an_iterable_that_ends_early_is_an_error(data):
+    x, y = data
+    with pytest.raises(ValueError, match=r"\[fit\] x ended after 0 of 1 batches in epoch 2"):
+        compiled().fit(iter([(x, y)]), epochs=2, verbose=0)
+    with pytest.raises(ValueError, match=r"\[fit\] x ended after 1 of 3 batches in epoch 1"):
+        compiled().fit([(x, y)], steps_per_epoch=3, verbose=0)
+    with pytest.raises(ValueError, match=r"\[predict\] batch_size is -1"):
+        compiled().predict(x, batch_size=-1)

@@ -187,8 +187,10 @@ Status batch_norm(const Context& context, const BatchNormShape& s, const float* 
     folded.scale[c] = static_cast<float>(scale);
     // The part of the mean that a float cannot hold goes into the shift.
     folded.shift[c] = static_cast<float>((beta ? beta[c] : 0) - (m - double{mean[c]}) * scale);
-    if (s.M && running_mean) running_mean[c] = static_cast<float>(momentum * running_mean[c] + (1 - momentum) * m);
-    if (s.M && running_variance)
+    // A NaN of one batch must not stay for ever.
+    if (!s.M || !__builtin_isfinite(m) || !__builtin_isfinite(variance)) continue;
+    if (running_mean) running_mean[c] = static_cast<float>(momentum * running_mean[c] + (1 - momentum) * m);
+    if (running_variance)
       running_variance[c] = static_cast<float>(momentum * running_variance[c] + (1 - momentum) * variance);
   }
   normalize(folded, x, y);

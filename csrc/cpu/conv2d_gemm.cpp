@@ -1,7 +1,7 @@
 // Convolution as a blocked matrix product: a tile's rows are copied together (im2col, a tile at a time, so
 // that the copy stays in L1). Pays where a tap has few channels, as in a first layer with C_in = 3. There, in
-// the passes that read x, a kernel row's patch lies in one piece in memory: only what overhangs the image's
-// edge is copied.
+// the forward pass, a kernel row's patch lies in one piece in memory: only what overhangs the image's edge is
+// copied.
 #include "conv2d_pass.h"
 #include "conv2d_weight.h"
 
@@ -123,45 +123,6 @@ struct AddCopies {
       }
       const Segment all{patches, 0, count};
       outer_blocks(to - from, columns, {&all, 1, kRow, packed}, sums + from * kTileColumns);
-    }
-  }
-};
-
-struct AddRows {
-  const Grid& grid;
-
-  PYCONV_INLINE_MEMBER void operator()(const WeightPass& pass, int64_t, int64_t first, int64_t count,
-                                       const float* packed, int64_t columns, float* sums) const {
-    constexpr int64_t kRow = kMaxWeightRows + kVecFloats;
-    alignas(64) float copies[kBlockPixels * kRow];
-    Segment segments[kBlockPixels];
-    const Conv2dShape& s = pass.s;
-    const int64_t run = s.KW * s.C_in;
-    const float* end = pass.x + s.N * s.H * s.W * s.C_in;
-    // Output columns whose patch lies inside the image's width.
-    const int64_t inner_begin = ceil_div(s.pad_left, s.stride_w);
-    const int64_t inner_end = max(inner_begin, min(s.OW, (s.W + s.pad_left - s.KW) / s.stride_w + 1));
-    for (int64_t kh = 0; kh < s.KH; ++kh, sums += run * kTileColumns) {
-      int64_t found = 0;
-      for (int64_t p = 0; p < count;) {
-        const int64_t row = (first + p) / s.OW, ow = (first + p) % s.OW, n = row / s.OH;
-        const int64_t h = row % s.OH * s.stride_h, w = ow * s.stride_w - s.pad_left;
-        const int64_t ih = h + kh * s.dilation_h - s.pad_top;
-        const bool inner = ow >= inner_begin && ow < inner_end;
-        const int64_t pixels = min(count - p, ih < 0 || ih >= s.H ? s.OW - ow : inner ? inner_end - ow : 1);
-        if (ih >= 0 && ih < s.H) {
-          const float* patch = pass.x + ((n * s.H + ih) * s.W + w) * s.C_in;
-          if (!inner) {
-            const float* base = pass.x + ((n * s.H + h) * s.W + ow * s.stride_w) * s.C_in;
-            copy_patch(grid, {base, h, ow * s.stride_w, end}, s.C_in, s.C_in, kh * run, kh * run + run,
-                       copies + p * kRow);
-            patch = copies + p * kRow;
-          }
-          segments[found++] = {patch, p, pixels};
-        }
-        p += pixels;
-      }
-      outer_blocks(run, columns, {segments, found, s.stride_w * s.C_in, packed}, sums);
     }
   }
 };

@@ -23,6 +23,7 @@ class Parameter:
         self.version = 0
         self.tensor = _core.from_numpy(value)
         self.gradient = None  # set while the model is compiled for training
+        self.moves = 0  # of the memory: what plans are keyed by
 
     @property
     def shape(self):
@@ -53,6 +54,7 @@ class Parameter:
         """Keep the values in `tensor` from now on."""
         tensor.numpy()[...] = self.tensor.numpy()
         self.tensor = tensor
+        self.moves += 1
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -97,6 +99,11 @@ class Layer(Configurable):
         self._trainable = bool(value)
         for child in self.children:
             child.trainable = value
+
+    @property
+    def frozen(self):
+        """What is not trainable here: a flag for the layer and each one inside."""
+        return (not self.trainable, *(child.frozen for child in self.children))
 
     @property
     def trainable_parameters(self):
@@ -198,8 +205,8 @@ class Layer(Configurable):
     def __call__(self, x, training=False):
         """Run the layer on a batch `x`: a plan of one layer. NumPy in gives NumPy out, else a Tensor."""
         source = as_tensor(x, self.name or type(self).__name__, "x")
-        self.ensure_built(source.shape[1:])
         with self._lock:
+            self.ensure_built(source.shape[1:])
             plan = self._plan(source, training)
             plan["x"].numpy()[...] = source.numpy()
             plan.run()
@@ -208,9 +215,8 @@ class Layer(Configurable):
 
     def _plan(self, source, training):
         """Return the plan of this layer alone for inputs like `source`."""
-        tensors = tuple(id(p.tensor) for p in self.all_parameters)
-        trained = tuple(id(p) for p in self.trainable_parameters)
-        key = (source.shape, source.dtype, training, tensors, trained, _core.backend())
+        moves = tuple(p.moves for p in self.all_parameters)
+        key = (source.shape, source.dtype, training, moves, self.frozen, _core.backend())
         plan = self._plans.get(key)
         if plan is None:
             trace = Trace(training=training)

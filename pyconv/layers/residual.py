@@ -37,7 +37,10 @@ class Residual(Layer):
                 for layer in branch:
                     place = layer.ensure_built(shape, seed=seed, place=place)
                     shape = layer.output_shape(shape)
-        return place
+            self._next_place = place
+        elif self.input_shape != tuple(input_shape):
+            super().ensure_built(input_shape)  # says so
+        return self._next_place
 
     def trace(self, trace, x):
         y, main_backward = trace_chain(trace, self.layers, x)
