@@ -76,7 +76,6 @@ def _run_epoch(model, feed, position, callbacks, seed):
         callbacks.on_train_batch_end(step - 1, totals.means(model.metric_names, model.penalised))
         if model.interrupted or model.stop_training:
             break
-    model.position = Position(epoch, step, totals.sums, totals.count)
     return model.position
 
 
