@@ -47,22 +47,19 @@ size_t workspace(const Conv2dShape& s, Conv2dPass pass) {
   return static_cast<size_t>(weight_parts(s) * (taps + 1) * s.C_in) * sizeof(float);
 }
 
-Status forward(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
-               const float* bias, float* y) {
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
   forward_grid(s, static_cast<Tap*>(context.workspace),
-               [&](const Grid& grid) { run_grid(grid, s.C_in, x, weight, bias, y); });
+               [&](const Grid& grid) { run_grid(grid, s.C_in, p.x, p.weight, p.bias, p.y); });
   return kOk;
 }
 
-Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
-                      float* dx) {
+Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
   backward_input_grids(s, static_cast<Tap*>(context.workspace),
-                       [&](const Grid& grid) { run_grid(grid, s.C_in, dy, weight, nullptr, dx); });
+                       [&](const Grid& grid) { run_grid(grid, s.C_in, p.dy, p.weight, nullptr, p.dx); });
   return kOk;
 }
 
-Status backward_weight(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
-                       float* dweight, float* dbias) {
+Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
   const int64_t parts = weight_parts(s), taps = s.KH * s.KW, C = s.C_in, part_floats = (taps + 1) * C;
   float* partials = static_cast<float*>(context.workspace);
   parallel(parts, [&](int64_t part) {
@@ -71,7 +68,7 @@ Status backward_weight(const Context& context, const Conv2dShape& s, const float
     const Range rows = chunk_range(s.N * s.OH, parts, part);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const int64_t n = row / s.OH, oh = row % s.OH;
-      const float* dy_row = dy + row * s.OW * C;
+      const float* dy_row = p.gradient.d + row * s.OW * C;
       for (int64_t kh = 0; kh < s.KH; ++kh) {
         const int64_t h = oh * s.stride_h + kh * s.dilation_h - s.pad_top;
         if (h < 0 || h >= s.H) continue;
@@ -80,7 +77,7 @@ Status backward_weight(const Context& context, const Conv2dShape& s, const float
           for (int64_t ow = 0; ow < s.OW; ++ow) {
             const int64_t w = ow * s.stride_w + kw * s.dilation_w - s.pad_left;
             if (w < 0 || w >= s.W) continue;
-            const float* a = x + ((n * s.H + h) * s.W + w) * C;
+            const float* a = p.x + ((n * s.H + h) * s.W + w) * C;
             for (int64_t c = 0; c < C; ++c) sum[c] += a[c] * dy_row[ow * C + c];
           }
         }
@@ -91,7 +88,7 @@ Status backward_weight(const Context& context, const Conv2dShape& s, const float
     }
   });
   for (int64_t i = 0; i < part_floats; ++i) {
-    float* out = i < taps * C ? dweight + i : dbias ? dbias + i - taps * C : nullptr;
+    float* out = i < taps * C ? p.dweight + i : p.dbias ? p.dbias + i - taps * C : nullptr;
     if (!out) break;
     *out = partials[i];
     for (int64_t part = 1; part < parts; ++part) *out += partials[part * part_floats + i];
