@@ -157,7 +157,7 @@ def print_layer(layer, batch, times):
     for name, taken in times.items():
         row = f"{layer:<31} {name:<23} {batch:>5}"
         ours = median(taken["pyconv", ""])
-        for library, (layout, seconds) in sorted(best(taken).items(), reverse=True):  # pyconv comes first
+        for library, (layout, seconds) in best(taken).items():
             row += f"  {cell(seconds)} {operations / median(seconds) / 1e9:8.1f}"
             if library != "pyconv":
                 row += f" {layout:<14} {median(seconds) / ours:5.2f} x as fast"

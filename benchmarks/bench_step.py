@@ -93,21 +93,19 @@ def environments(isa):
 
 def step_rows(options, workers):
     """Return {(task, batch): Row} of all that is timed."""
+    shapes = [("train", batch) for batch in options.batch]
+    shapes += [("predict", batch) for batch in dict.fromkeys((*options.batch, 1))]
     rows = {}
-    for task, batch in [
-        *(("train", batch) for batch in options.batch),
-        *(("predict", batch) for batch in dict.fromkeys((*options.batch, 1))),
-    ]:
+    for task, batch in shapes:
         contestants = {}
         for name, worker in workers.items():
             library = LIBRARIES[name]
-            variants = (
-                ("", "unfused") if options.fuse and (name, task) == ("pyconv", "train") else library.variants
-            )
-            for variant in variants if task in library.tasks else ():
+            for variant in library.variants if task in library.tasks else ():
                 arguments = {"batch": batch, **({"variant": variant} if variant else {})}
-                who = f"{name} {variant}" if variant == "unfused" else name
-                contestants[who, variant] = (worker, task, arguments)
+                contestants[name, variant] = (worker, task, arguments)
+        if options.fuse and task == "train":
+            arguments = {"batch": batch, "fuse": False}
+            contestants["pyconv, fuse=False", ""] = (workers["pyconv"], task, arguments)
         rows[task, batch] = Row(contestants, TOLERANCE[task])
     for batch in options.batch if "batch" in options.tables else ():
         for task, arguments in (
@@ -127,9 +125,7 @@ def print_steps(times):
             continue
         chosen = best(taken)
         ours = median(chosen["pyconv"][1])
-        for name, (variant, seconds) in sorted(
-            chosen.items(), key=lambda item: list(LIBRARIES).index(item[0])
-        ):
+        for name, (variant, seconds) in chosen.items():
             ratio = "" if name == "pyconv" else f"{median(seconds) / ours:5.2f} x as fast"
             print(f"{task:<8} {batch:>5}  {name:<22} {variant:<14} {cell(seconds)}  {ratio}")
 

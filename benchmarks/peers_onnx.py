@@ -47,7 +47,7 @@ def openvino_predict(batch):
     }
     core = openvino.Core()
     request = core.compile_model(core.read_model(onnx_model(batch)), "CPU", settings).create_infer_request()
-    request.set_input_tensor(openvino.Tensor(images(batch), shared_memory=True))
+    request.set_input_tensor(openvino.Tensor(images(batch)))
 
     def predict():
         request.infer()

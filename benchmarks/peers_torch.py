@@ -13,7 +13,10 @@ def about():
 
 
 def setup(batch, variant):
-    """Return (torch, model, x, y). Inductor is given channels_last, which it prefers for convolutions."""
+    """Return (torch, model, x, y). Inductor is given channels_last, which it prefers for convolutions.
+
+    Callers compile with fullgraph=True: an error says so where it would fall back to eager calls.
+    """
     import torch
 
     memory = torch.contiguous_format if variant == "contiguous" else torch.channels_last
@@ -30,7 +33,7 @@ def train(batch, variant):
         return torch.nn.functional.cross_entropy(model(x), y)
 
     if variant == "compiled":
-        loss_of = torch.compile(loss_of, dynamic=False)
+        loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -50,7 +53,8 @@ def predict(batch, variant):
         return torch.softmax(model(x), 1)
 
     if variant == "compiled":  # freezing folds the weights into what inductor compiles
-        probabilities = torch.compile(probabilities, dynamic=False, options={"freezing": True})
+        options = {"fullgraph": True, "dynamic": False, "options": {"freezing": True}}
+        probabilities = torch.compile(probabilities, **options)
 
     def run():
         with torch.no_grad() if variant == "compiled" else torch.inference_mode():

@@ -24,15 +24,15 @@ def cell(seconds):
 def best(times):
     """Return {library: (fastest variant, its seconds)} from {(library, variant): seconds}."""
     chosen = {}
-    for (library, variant), seconds in sorted(times.items(), key=lambda item: median(item[1])):
-        chosen.setdefault(library, (variant, seconds))
+    for (library, variant), seconds in times.items():
+        if library not in chosen or median(seconds) < median(chosen[library][1]):
+            chosen[library] = variant, seconds
     return chosen
 
 
 def print_left_out(left_out):
     for who, reason in left_out.items():
-        name = who if isinstance(who, str) else " ".join(who).strip()
-        print(f"left out: {name} ({reason})")
+        print(f"left out: {who} ({reason})")
 
 
 def print_machine(options, libraries):

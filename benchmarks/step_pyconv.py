@@ -1,4 +1,4 @@
-"""What pyconv does in bench_step.py: the training step, prediction, making a batch; and what steps allocate."""
+"""What pyconv does in bench_step.py: the training step, prediction, making a batch, what steps allocate."""
 
 import inspect
 
@@ -15,21 +15,14 @@ def about():
     return lambda: f"pyconv {__version__} ({_core.backend()})"
 
 
-def train(batch, variant=""):
-    """Take a step; `variant` "unfused" compiles the model with fuse=False."""
-    model, (x, y) = model_of(variant), batch_of(batch)
-    name = "data_loss" if model.penalised else "loss"
-    return lambda: model.train_on_batch(x, y, return_dict=True)[name]
-
-
-def model_of(variant):
+def train(batch, **compile_options):
     from pyconv import Sequential
 
-    if variant != "unfused":
-        return pyconv_model()
-    if "fuse" not in inspect.signature(Sequential.compile).parameters:
-        raise NotImplementedError("Sequential.compile has no keyword fuse")
-    return pyconv_model(fuse=False)
+    for keyword in compile_options.keys() - inspect.signature(Sequential.compile).parameters.keys():
+        raise NotImplementedError(f"Sequential.compile has no keyword {keyword}")
+    model, (x, y) = pyconv_model(**compile_options), batch_of(batch)
+    name = "data_loss" if model.penalised else "loss"
+    return lambda: model.train_on_batch(x, y, return_dict=True)[name]
 
 
 def predict(batch):

@@ -148,7 +148,7 @@ def contest(rows, rounds, repeats):
             try:
                 value = worker.ask("value", task, **options)
             except UnavailableError as reason:
-                left_out[who] = f"{name}: {reason}"
+                left_out[label(who)] = f"{label(name)}: {reason}"
                 continue
             times[name][who] = []
             if row.tolerance is None:
@@ -158,7 +158,8 @@ def contest(rows, rounds, repeats):
             elif (found := difference(value, reference)) > row.tolerance:
                 first = next(iter(times[name]))
                 raise SystemExit(
-                    f"{name}: {who} and {first} differ by {found:.1e}, expected {row.tolerance:.1e} at most"
+                    f"{label(name)}: {label(who)} and {label(first)} differ by {found:.1e}, "
+                    f"expected {row.tolerance:.1e} at most"
                 )
     for _ in range(rounds):
         for name, taken in times.items():
@@ -166,6 +167,11 @@ def contest(rows, rounds, repeats):
                 worker, task, options = rows[name].contestants[who]
                 seconds += worker.ask("time", task, repeats=repeats, **options)
     return times, left_out
+
+
+def label(name):
+    """Return a name, or a tuple of them, as words."""
+    return name if isinstance(name, str) else " ".join(map(str, name)).strip()
 
 
 def difference(value, reference):
