@@ -9,6 +9,8 @@ library stands for the best of its variants. docs/benchmarks.md says what is com
 
 import argparse
 import contextlib
+import os
+import tempfile
 from typing import NamedTuple
 
 import peers_onnx
@@ -34,7 +36,14 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**36),
     "MALLOC_TOP_PAD_": str(2**28),
 }
-TORCH_ISA = {"avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}}
+TORCH_ISA = {
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        # Inductor's cache does not tell apart what it compiled for AVX-512: NaN and corrupted memory (2.13).
+        "TORCHINDUCTOR_CACHE_DIR": os.path.join(tempfile.gettempdir(), "torchinductor_pyconv_avx2"),
+    }
+}
 LIBRARIES = {
     "pyconv": Library(step_pyconv.TASKS, isa={"avx2": {"PYCONV_ISA": "avx2"}}),
     "PyTorch": Library(peers_torch.TASKS, peers_torch.VARIANTS, isa=TORCH_ISA),
