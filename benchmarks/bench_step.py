@@ -29,13 +29,6 @@ class Library(NamedTuple):
     isa: dict = {}  # noqa: RUF012
 
 
-# glibc's malloc gives large blocks back to the system when they are freed, and PyTorch faults their pages
-# anew in every step. This keeps them: nothing is mapped apart, nothing trimmed.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**36),
-    "MALLOC_TOP_PAD_": str(2**28),
-}
 TORCH_ISA = {
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",
@@ -47,7 +40,9 @@ TORCH_ISA = {
 LIBRARIES = {
     "pyconv": Library(step_pyconv.TASKS, isa={"avx2": {"PYCONV_ISA": "avx2"}}),
     "PyTorch": Library(peers_torch.TASKS, peers_torch.VARIANTS, isa=TORCH_ISA),
-    "PyTorch, malloc tuned": Library(peers_torch.TASKS, peers_torch.VARIANTS, KEEP_MEMORY, TORCH_ISA),
+    "PyTorch, malloc tuned": Library(
+        peers_torch.TASKS, peers_torch.VARIANTS, peers_torch.KEEP_MEMORY, TORCH_ISA
+    ),
     "ONNX Runtime": Library(peers_onnx.ONNXRUNTIME),
     "OpenVINO": Library(peers_onnx.OPENVINO),
 }
@@ -136,7 +131,8 @@ def print_steps(times):
         ours = median(chosen["pyconv"][1])
         for name, (variant, seconds) in chosen.items():
             ratio = "" if name == "pyconv" else f"{median(seconds) / ours:5.2f} x as fast"
-            print(f"{task:<8} {batch:>5}  {name:<22} {variant:<14} {cell(seconds)}  {ratio}")
+            row = f"{task:<8} {batch:>5}  {name:<22} {variant:<14} {cell(seconds)}  {ratio}"
+            print(row.rstrip())
 
 
 def print_per_image(times, batches):

@@ -4,6 +4,13 @@ from network import batch_of, torch_model, torch_optimizer
 from workers import page_faults
 
 VARIANTS = ("channels_last", "contiguous", "compiled")
+# glibc's malloc gives large blocks back to the system when they are freed, and PyTorch faults their pages
+# anew in every step. This keeps them: nothing is mapped apart, nothing trimmed.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**36),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
 
 
 def about():
