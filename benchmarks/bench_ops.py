@@ -91,7 +91,7 @@ def torch_pass(name, layer, batch, layout):
     )
 
 
-# pyconv writes into outputs made beforehand, which PyTorch cannot: it shall not fault their pages at each call.
+# pyconv writes into outputs made beforehand, PyTorch cannot: it shall not fault their pages in each call.
 ENVIRONMENTS = {"pyconv": {}, "PyTorch": peers_torch.KEEP_MEMORY}
 TASKS = {
     "pyconv": {"about": step_pyconv.about, "pass": pyconv_pass},
