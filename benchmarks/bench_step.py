@@ -1,104 +1,54 @@
-"""pyconv's training step and prediction of the blog's network beside PyTorch's, in one run.
+"""pyconv's training step and prediction of the blog's network beside its peers', in one run.
 
     python benchmarks/bench_step.py [--batch 128] [--threads 2] [--rounds 7] [--repeats 5]
+        [--tables step batch memory] [--isa avx2] [--fuse]
 
-A step is forward, backward, L2 and Adam on a float32 batch in memory; augmentation is timed apart. PyTorch
-stands for the best of its layouts (contiguous, channels_last). Prints medians over all rounds and ratios.
+A step is forward, backward, L2 and Adam on a float32 batch in memory; making the batch is timed apart. A
+library stands for the best of its variants. docs/benchmarks.md says what is compared and how.
 """
 
 import argparse
-import platform
+import contextlib
+import os
+import tempfile
+from typing import NamedTuple
 
-import numpy as np
-import workers
-from network import IMAGE, pyconv_model, torch_model, torch_optimizer
-
-LAYOUTS = ("channels_last", "contiguous")
-
-
-def batch_of(size):
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((size, *IMAGE), np.float32), rng.integers(0, 10, size).astype(np.int32)
+import peers_onnx
+import peers_torch
+import step_pyconv
+from report import best, cell, median, print_left_out, print_machine
+from workers import Row, contest, serve, start
 
 
-# ---- pyconv: one layout, NHWC
+class Library(NamedTuple):
+    """What a library's worker runs, in which environment, and how `--isa` holds it to an instruction set."""
+
+    tasks: dict
+    variants: tuple = ("",)
+    environment: dict = {}  # noqa: RUF012 (never written)
+    isa: dict = {}  # noqa: RUF012
 
 
-def pyconv_train(batch, layout):
-    if layout != "channels_last":
-        return None
-    model, (x, y) = pyconv_model(), batch_of(batch)
-    return lambda: model.train_on_batch(x, y)
-
-
-def pyconv_predict(batch, layout):
-    if layout != "channels_last":
-        return None
-    model, (x, _) = pyconv_model(), batch_of(batch)
-    return lambda: model.predict_on_batch(x)
-
-
-def pyconv_augment(batch, layout):
-    from pyconv import _core
-    from pyconv.philox import to_rng_state
-    from pyconv.preprocessing import Augmentation
-
-    if layout != "channels_last":
-        return None
-    rng = np.random.default_rng(0)
-    source = _core.from_numpy(rng.integers(0, 256, (50000, *IMAGE)).astype(np.uint8))
-    index = _core.from_numpy(rng.permutation(50000)[:batch].astype(np.int32))
-    augment, state = Augmentation(45, 0.1, 0.1, True), _core.from_numpy(to_rng_state(0))
-    matrix, y = _core.empty((batch, 6)), _core.empty((batch, *IMAGE))
-
-    def warp():
-        _core.random_affine(state, index, height=IMAGE[0], width=IMAGE[1], **augment.ranges, matrix=matrix)
-        _core.affine(source, matrix, index, **augment.border, y=y)
-
-    return warp
-
-
-# ---- PyTorch
-
-
-def torch_setup(batch, layout):
-    import torch
-
-    memory = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    x, y = batch_of(batch)
-    x = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=memory)
-    return torch, torch_model().to(memory_format=memory), x, torch.from_numpy(y).long()
-
-
-def torch_train(batch, layout):
-    torch, model, x, y = torch_setup(batch, layout)
-    optimizer = torch_optimizer(model)
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
-def torch_predict(batch, layout):
-    torch, model, x, _ = torch_setup(batch, layout)
-    model.eval()
-
-    def predict():
-        with torch.inference_mode():
-            return torch.softmax(model(x), 1)
-
-    return predict
-
-
-TASKS = {
-    "pyconv": {"train": pyconv_train, "predict": pyconv_predict, "augment": pyconv_augment},
-    "torch": {"train": torch_train, "predict": torch_predict},
+TORCH_ISA = {
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        # Inductor's cache does not tell apart what it compiled for AVX-512: NaN and corrupted memory (2.13).
+        "TORCHINDUCTOR_CACHE_DIR": os.path.join(tempfile.gettempdir(), "torchinductor_pyconv_avx2"),
+    }
 }
+LIBRARIES = {
+    "pyconv": Library(step_pyconv.TASKS, isa={"avx2": {"PYCONV_ISA": "avx2"}}),
+    "PyTorch": Library(peers_torch.TASKS, peers_torch.VARIANTS, isa=TORCH_ISA),
+    "PyTorch, malloc tuned": Library(
+        peers_torch.TASKS, peers_torch.VARIANTS, peers_torch.KEEP_MEMORY, TORCH_ISA
+    ),
+    "ONNX Runtime": Library(peers_onnx.ONNXRUNTIME),
+    "OpenVINO": Library(peers_onnx.OPENVINO),
+}
+# Training's losses differ most by PyTorch's channels_last batch normalisation, off by 2e-4 in one layer.
+TOLERANCE = {"train": 2e-3, "predict": 1e-4}
+MEMORY_STEPS = 20
 
 
 def main():
@@ -107,49 +57,132 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--worker", choices=TASKS, help=argparse.SUPPRESS)
+    tables = ("step", "batch", "memory")
+    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
+    parser.add_argument(
+        "--isa", choices=TORCH_ISA, help="hold pyconv and PyTorch to it; leave the others out"
+    )
+    parser.add_argument("--fuse", action="store_true", help="time the training step with fuse=False, too")
+    parser.add_argument("--worker", choices=LIBRARIES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        workers.serve(TASKS[options.worker])
+        serve(LIBRARIES[options.worker].tasks)
         return
 
+    with contextlib.ExitStack() as stack:
+        chosen, left_out = environments(options.isa)
+        workers, about, more = start(stack, __file__, chosen, options.threads)
+        left_out |= more
+        print_machine(options, about)
+        if "step" in options.tables or "batch" in options.tables:
+            rows = step_rows(options, workers)
+            times, more = contest(rows, options.rounds, options.repeats)
+            left_out |= more
+        if "step" in options.tables:
+            print_steps(times)
+            print_per_image(times, options.batch)
+        if "batch" in options.tables:
+            print_batches(times, options.batch)
+        if "memory" in options.tables:
+            print_memory(workers, options.batch)
+    print_left_out(left_out)
+
+
+def environments(isa):
+    """Return {library: its worker's environment}, {library: why it is left out}."""
+    held = {name: library for name, library in LIBRARIES.items() if not isa or isa in library.isa}
+    left_out = {name: f"nothing holds it to {isa}" for name in LIBRARIES if name not in held}
+    return {name: library.environment | library.isa.get(isa, {}) for name, library in held.items()}, left_out
+
+
+def step_rows(options, workers):
+    """Return {(task, batch): Row} of all that is timed."""
     shapes = [("train", batch) for batch in options.batch]
-    shapes += [("predict", batch) for batch in (*options.batch, 1)]
-    shapes += [("augment", batch) for batch in options.batch]
-    requests = {
-        (task, batch, layout): {"task": task, "batch": batch, "layout": layout}
-        for task, batch in shapes
-        for layout in LAYOUTS
-    }
-    children = [workers.Worker(__file__, name, options.threads) for name in TASKS]
-    times = workers.alternate(children, requests, options.rounds, options.repeats)
-    for child in children:
-        child.close()
-
-    print(f"{processor()}, {options.threads} threads, medians of {options.rounds} x {options.repeats} runs")
-    print(f"{'task':<8} {'batch':>5} {'pyconv':>17} {'PyTorch':>17}  {'its layout':<14} pyconv is")
+    shapes += [("predict", batch) for batch in dict.fromkeys((*options.batch, 1))]
+    rows = {}
     for task, batch in shapes:
-        ours = times["pyconv", (task, batch, "channels_last")]
-        row = f"{task:<8} {batch:>5} {cell(ours)}"
-        peers = {layout: times.get(("torch", (task, batch, layout))) for layout in LAYOUTS}
-        peers = {layout: seconds for layout, seconds in peers.items() if seconds}
-        if peers:
-            layout = min(peers, key=lambda name: workers.median(peers[name]))
-            ratio = workers.median(peers[layout]) / workers.median(ours)
-            row += f" {cell(peers[layout])}  {layout:<14} {ratio:.2f} x as fast"
-        print(row)
+        contestants = {}
+        for name, worker in workers.items():
+            library = LIBRARIES[name]
+            for variant in library.variants if task in library.tasks else ():
+                arguments = {"batch": batch, **({"variant": variant} if variant else {})}
+                contestants[name, variant] = (worker, task, arguments)
+        if options.fuse and task == "train":
+            arguments = {"batch": batch, "fuse": False}
+            contestants["pyconv, fuse=False", ""] = (workers["pyconv"], task, arguments)
+        rows[task, batch] = Row(contestants, TOLERANCE[task])
+    for batch in options.batch if "batch" in options.tables else ():
+        for task, arguments in (
+            ("shuffle", {}),
+            ("augment", {"batch": batch}),
+            ("normalise", {"batch": batch}),
+        ):
+            rows[task, batch] = Row({("pyconv", ""): (workers["pyconv"], task, arguments)})
+    return rows
 
 
-def cell(seconds):
-    return f"{1e3 * workers.median(seconds):9.2f} ms ±{100 * workers.spread(seconds):3.0f}%"
+def print_steps(times):
+    """Print who takes how long, and how many times as fast pyconv is."""
+    print(f"\n{'task':<8} {'batch':>5}  {'library':<22} {'its variant':<14} {'time':>17}  pyconv is")
+    for (task, batch), taken in times.items():
+        if task not in TOLERANCE:
+            continue
+        chosen = best(taken)
+        ours = median(chosen["pyconv"][1])
+        for name, (variant, seconds) in chosen.items():
+            ratio = "" if name == "pyconv" else f"{median(seconds) / ours:5.2f} x as fast"
+            row = f"{task:<8} {batch:>5}  {name:<22} {variant:<14} {cell(seconds)}  {ratio}"
+            print(row.rstrip())
 
 
-def processor():
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def print_per_image(times, batches):
+    """Print a training step's time per image at each batch size, in microseconds."""
+    if len(batches) < 2:
+        return
+    print(
+        f"\n{'training, us an image':<24}"
+        + "".join(f"{batch:>9}" for batch in batches)
+        + "   largest / smallest"
+    )
+    per_image = {}
+    for batch in batches:
+        for name, (_, seconds) in best(times["train", batch]).items():
+            per_image.setdefault(name, []).append(1e6 * median(seconds) / batch)
+    for name, values in per_image.items():
+        print(
+            f"{name:<24}"
+            + "".join(f"{value:9.1f}" for value in values)
+            + f"{max(values) / min(values):12.2f}"
+        )
+
+
+def print_batches(times, batches):
+    """Print what making a batch adds to a training step; a shuffle counts for its share of the epoch."""
+    print("\nmaking a batch in pyconv, ms a step, and all of it beside the training step")
+    print(f"{'batch':>5}{'shuffle':>10}{'augment':>10}{'normalise':>11}{'of the step':>13}")
+    for batch in batches:
+        shuffle, augment, normalise, train = (
+            1e3 * median(times[task, batch]["pyconv", ""])
+            for task in ("shuffle", "augment", "normalise", "train")
+        )
+        shuffle *= batch / step_pyconv.IMAGES
+        share = (shuffle + augment + normalise) / train
+        print(f"{batch:>5}{shuffle:10.3f}{augment:10.3f}{normalise:11.3f}{100 * share:12.2f}%")
+
+
+def print_memory(workers, batches):
+    """Print what warm training steps take from the system, in all."""
+    print(
+        f"\n{f'{MEMORY_STEPS} warm training steps take':<37} {'batch':>5}"
+        f"{'page faults':>13}{'system calls':>14}{'bytes':>9}"
+    )
+    for batch in batches:
+        for name, worker in workers.items():
+            if "memory" not in LIBRARIES[name].tasks:
+                continue
+            for what, counts in worker.ask("value", "memory", batch=batch, steps=MEMORY_STEPS).items():
+                numbers = (counts.get(key, "-") for key in ("page faults", "system calls", "bytes"))
+                print("{:<37} {:>5}{:>13}{:>14}{:>9}".format(f"{name}: {what}", batch, *numbers))
 
 
 if __name__ == "__main__":

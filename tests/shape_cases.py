@@ -74,6 +74,48 @@ AWKWARD_CONV2D = {
 
 CONV2D_CASES = AWKWARD_CONV2D | NETWORK_CONV2D
 
+
+def _layer(size, C_in, C_out, *, kernel=3, stride=1, groups=1):
+    """A layer on one square image, padded as PyTorch's models do: half the kernel on each side."""
+    weight = (kernel, kernel, C_in // groups, C_out)
+    return Conv2dCase((1, size, size, C_in), weight, stride, padding=kernel // 2, groups=groups)
+
+
+# For benchmarks, which set the batch: too large for the tests that go through all cases.
+RESNET18_CONV2D = {
+    "resnet_stem": _layer(224, 3, 64, kernel=7, stride=2),
+    "resnet_56": _layer(56, 64, 64),
+    "resnet_56_stride2": _layer(56, 64, 128, stride=2),
+    "resnet_56_downsample": _layer(56, 64, 128, kernel=1, stride=2),
+    "resnet_28": _layer(28, 128, 128),
+    "resnet_28_stride2": _layer(28, 128, 256, stride=2),
+    "resnet_28_downsample": _layer(28, 128, 256, kernel=1, stride=2),
+    "resnet_14": _layer(14, 256, 256),
+    "resnet_14_stride2": _layer(14, 256, 512, stride=2),
+    "resnet_14_downsample": _layer(14, 256, 512, kernel=1, stride=2),
+    "resnet_7": _layer(7, 512, 512),
+}
+
+MOBILENET_CONV2D = {
+    "mobilenet_stem": _layer(224, 3, 32, stride=2),
+    "mobilenet_depthwise_112": _layer(112, 32, 32, groups=32),
+    "mobilenet_pointwise_112": _layer(112, 32, 64, kernel=1),
+    "mobilenet_depthwise_112_stride2": _layer(112, 64, 64, stride=2, groups=64),
+    "mobilenet_pointwise_56": _layer(56, 64, 128, kernel=1),
+    "mobilenet_depthwise_56": _layer(56, 128, 128, groups=128),
+    "mobilenet_depthwise_56_stride2": _layer(56, 128, 128, stride=2, groups=128),
+    "mobilenet_pointwise_28": _layer(28, 256, 256, kernel=1),
+    "mobilenet_depthwise_28": _layer(28, 256, 256, groups=256),
+    "mobilenet_depthwise_28_stride2": _layer(28, 256, 256, stride=2, groups=256),
+    "mobilenet_pointwise_14": _layer(14, 512, 512, kernel=1),
+    "mobilenet_depthwise_14": _layer(14, 512, 512, groups=512),
+    "mobilenet_depthwise_14_stride2": _layer(14, 512, 512, stride=2, groups=512),
+    "mobilenet_depthwise_7": _layer(7, 1024, 1024, groups=1024),
+    "mobilenet_pointwise_7": _layer(7, 1024, 1024, kernel=1),
+}
+
+IMAGENET_CONV2D = RESNET18_CONV2D | MOBILENET_CONV2D
+
 NETWORK_POOL2D = {
     "blog1": Pool2dCase((1, 32, 32, 32), 2),
     "blog2": Pool2dCase((1, 16, 16, 64), 2),
