@@ -7,9 +7,10 @@
 
 namespace pyconv {
 
-#define PYCONV_DECLARE(isa)      \
-  namespace cpu::isa {           \
-  extern const Kernels kKernels; \
+#define PYCONV_DECLARE(isa)                \
+  namespace cpu::isa {                     \
+  extern const Kernels kKernels;           \
+  extern const FusedKernels kFusedKernels; \
   }
 PYCONV_DECLARE(baseline)
 #ifdef PYCONV_X86
@@ -30,10 +31,10 @@ struct Available {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (avx512) backends[count++] = {"avx512", &cpu::avx512::kKernels};
-    if (avx2) backends[count++] = {"avx2", &cpu::avx2::kKernels};
+    if (avx512) backends[count++] = {"avx512", &cpu::avx512::kKernels, &cpu::avx512::kFusedKernels};
+    if (avx2) backends[count++] = {"avx2", &cpu::avx2::kKernels, &cpu::avx2::kFusedKernels};
 #endif
-    backends[count++] = {"baseline", &cpu::baseline::kKernels};
+    backends[count++] = {"baseline", &cpu::baseline::kKernels, &cpu::baseline::kFusedKernels};
   }
 
   const Backend* find(const std::string& name) const {

@@ -8,6 +8,7 @@ namespace pyconv {
 struct Backend {
   const char* name;  // "baseline", "avx2", "avx512", ...
   const Kernels* kernels;
+  const FusedKernels* fused;  // null: none
 };
 
 // Best first; the baseline is always there.

@@ -202,7 +202,7 @@ struct FusedKernels {
   // Weights as the algorithm wants them, for calls to come with the same context and shape: `prepared` there.
   Status (*conv2d_prepare)(const Context&, const Conv2dShape&, const float* weight, float* prepared);
   size_t (*conv2d_prepared_bytes)(const Context&, const Conv2dShape&);
-  // prepared null: made from weight, in the workspace.
+  // The workspace of these is conv2d_workspace's. prepared null: made from weight, in the workspace.
   Status (*conv2d_fused)(const Context&, const Conv2dShape&, const float* x, const Normalization& input,
                          const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue&,
                          float* y);
@@ -211,14 +211,13 @@ struct FusedKernels {
                                         const BatchNormReduction&, float* dx);
   Status (*conv2d_backward_weight_fused)(const Context&, const Conv2dShape&, const Conv2dGradient&, const float* x,
                                          const Normalization& input, float* dweight, float* dbias);
-  size_t (*conv2d_fused_workspace)(const Context&, const Conv2dShape&, Conv2dPass);
 
   // y = the Normalization of x (M, C); in place allowed.
   Status (*normalize)(const Context&, const BatchNormShape&, const float* x, const Normalization&, float* y);
   // The Normalization of a batch normalisation in prediction: scale and shift (C) from its four parameters.
   Status (*batch_norm_fold)(const Context&, const BatchNormShape&, const float* gamma, const float* beta,
                             const float* mean, const float* variance, float* scale, float* shift);
-  // As Conv2dEpilogue::pooled, of an x that lies in memory; any window.
+  // As Conv2dEpilogue::pooled, of an x that lies in memory: 2x2 windows, stride 2, no padding.
   Status (*max_pool2d_signed)(const Context&, const Pool2dShape&, const float* x, const float* gamma, float* y,
                               void* argmax);
   Status (*batch_norm_reduce)(const Context&, const BatchNormShape&, const float* dy, const BatchNormReduction&);

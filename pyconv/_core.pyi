@@ -24,6 +24,12 @@ PHILOX_AUGMENT: int
 PHILOX_DROPOUT: int
 PHILOX_DATA: int
 
+FUSE_EPILOGUE: int
+FUSE_POOL: int
+FUSE_INPUT: int
+FUSE_REDUCTION: int
+FUSE_GRADIENT: int
+
 class Tensor:
     """A contiguous array that owns its memory or borrows it and keeps the owner alive."""
 
@@ -302,3 +308,142 @@ def random_affine(
     vertical_flip: bool = False,
     matrix: Tensor | None = None,
 ) -> Tensor: ...
+
+# Fused calls, for pyconv/fusion.py (csrc/kernels.h, FusedKernels).
+
+def conv2d_fusions(
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: int = 1,
+) -> int: ...
+def conv2d_prepared_size(
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: int = 1,
+) -> int: ...
+def conv2d_prepare(
+    weight: Tensor,
+    x_shape: Sequence[int],
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: int = 1,
+    prepared: Tensor | None = None,
+) -> Tensor: ...
+def conv2d_fused(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: int = 1,
+    x_scale: Tensor | None = None,
+    x_shift: Tensor | None = None,
+    x_relu: bool = False,
+    prepared: Tensor | None = None,
+    relu: bool = False,
+    y_scale: Tensor | None = None,
+    y_shift: Tensor | None = None,
+    y_relu: bool = False,
+    epsilon: float = 1e-3,
+    momentum: float = 0.99,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    running_mean: Tensor | None = None,
+    running_variance: Tensor | None = None,
+    mean: Tensor | None = None,
+    rstd: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    pooled: Tensor | None = None,
+    argmax: Tensor | None = None,
+    y: Tensor | None = None,
+) -> Tensor: ...
+def conv2d_backward_input_fused(
+    dy: Tensor,
+    weight: Tensor,
+    x_shape: Sequence[int],
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: int = 1,
+    rows: int,
+    x: Tensor,
+    gamma: Tensor | None = None,
+    mean: Tensor,
+    rstd: Tensor,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    relu: bool = False,
+    dgamma: Tensor | None = None,
+    dbeta: Tensor | None = None,
+    coefficients: Tensor,
+    dx: Tensor | None = None,
+) -> Tensor: ...
+def conv2d_backward_weight_fused(
+    d: Tensor,
+    x: Tensor,
+    weight_shape: Sequence[int],
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: int = 1,
+    bias: bool = True,
+    x_scale: Tensor | None = None,
+    x_shift: Tensor | None = None,
+    x_relu: bool = False,
+    y: Tensor | None = None,
+    relu: bool = False,
+    argmax: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    y_relu: bool = False,
+    coefficients: Tensor | None = None,
+    dy: Tensor | None = None,
+    dweight: Tensor | None = None,
+    dbias: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]: ...
+def normalize(
+    x: Tensor, scale: Tensor, shift: Tensor, *, relu: bool = False, y: Tensor | None = None
+) -> Tensor: ...
+def batch_norm_fold(
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    *,
+    epsilon: float = 1e-3,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+) -> tuple[Tensor, Tensor]: ...
+def batch_norm_reduce(
+    dy: Tensor,
+    *,
+    rows: int,
+    x: Tensor,
+    gamma: Tensor | None = None,
+    mean: Tensor,
+    rstd: Tensor,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    relu: bool = False,
+    dgamma: Tensor | None = None,
+    dbeta: Tensor | None = None,
+    coefficients: Tensor,
+) -> Tensor: ...
+def max_pool2d_signed(
+    x: Tensor, gamma: Tensor | None = None, *, y: Tensor | None = None, argmax: Tensor | None = None
+) -> tuple[Tensor, Tensor]: ...

@@ -88,7 +88,9 @@ def run_step(model, batch, target_shape, fill, *, epoch, step, seed):
     plan.run()
     model.totals.count += batch.size
     if not np.isfinite(model.totals.loss):
-        raise FloatingPointError(_blame(plan, model.totals.loss, epoch, step))
+        apart = model.training_plan(batch, target_shape, fused=False)
+        apart.take_inputs(plan)
+        raise FloatingPointError(_blame(apart, model.totals.loss, epoch, step))
     model.optimizer.iterations += 1
 
 

@@ -31,6 +31,7 @@ class Sequential(Configurable):
         self.name = name or "sequential"
         self.seed = random_seed() if seed is None else seed
         self.optimizer = self.loss = None
+        self.fuse = True
         self.metric_names = ()
         self.position = fitting.Position()
         self.stop_training = self.interrupted = False
@@ -143,11 +144,20 @@ class Sequential(Configurable):
 
     # ---- training
 
-    def compile(self, optimizer="adam", loss="categorical_crossentropy", metrics=None):
-        """Choose what `fit` minimises and how; `metrics` is None or names of accuracy."""
+    def compile(self, optimizer="adam", loss="categorical_crossentropy", metrics=None, fuse=True):
+        """Choose what `fit` minimises and how.
+
+        Args:
+            optimizer: a name or an `Optimizer`.
+            loss: a name or a `Loss`.
+            metrics: None or names of accuracy.
+            fuse: let one pass over memory do the work of several layers; False: each layer on its own, which
+                gives the same results but for rounding.
+        """
         self.optimizer = optimizers.get(optimizer)
         self.loss = losses.get(loss)
         self.metric_names = resolve_metrics(metrics)
+        self.fuse = bool(fuse)
         self.position = fitting.Position()
         self._flat = None
         self._plans.clear()
@@ -290,8 +300,9 @@ class Sequential(Configurable):
 
     # ---- plans
 
-    def training_plan(self, batch, target_shape):
+    def training_plan(self, batch, target_shape, fused=None):
         """Return the plan of a training step for `batch`, made anew only when nothing fits."""
+        fused = self.fuse if fused is None else fused
 
         def make():
             return training.training_plan(
@@ -304,21 +315,25 @@ class Sequential(Configurable):
                 self._flat,
                 self.hyper,
                 self.rng,
+                fused=fused,
             )
 
         frozen = tuple(layer.frozen for layer in self.layers)
-        return self._plans.get(("train", batch, target_shape, frozen, self._moves), make)
+        return self._plans.get(("train", batch, target_shape, frozen, fused, self._moves), make)
 
     def _evaluation_plan(self, batch, target_shape, totals):
         return self._plans.get(
             ("evaluate", batch, target_shape, self._moves),
-            lambda: training.evaluation_plan(self.layers, batch, self.loss, target_shape, totals),
+            lambda: training.evaluation_plan(
+                self.layers, batch, self.loss, target_shape, totals, fused=self.fuse
+            ),
         )
 
     def _prediction_plan(self, size, shape, dtype):
         batch = training.Batch(size, shape, dtype)
         return self._plans.get(
-            ("predict", batch, self._moves), lambda: training.prediction_plan(self.layers, batch)
+            ("predict", batch, self._moves),
+            lambda: training.prediction_plan(self.layers, batch, fused=self.fuse),
         )
 
     # ---- saving (saving.py)

@@ -42,6 +42,15 @@ _OUTPUTS = {
     "gather": ("y",),
     "affine": ("y",),
     "random_affine": ("matrix",),
+    # fused: pyconv/fusion.py
+    "conv2d_prepare": ("prepared",),
+    "conv2d_fused": ("y", "pooled", "argmax", "mean", "rstd", "scale", "shift"),
+    "conv2d_backward_input_fused": ("dx", "dgamma", "dbeta", "coefficients"),
+    "conv2d_backward_weight_fused": ("dweight", "dbias", "dy"),
+    "normalize": ("y",),
+    "batch_norm_fold": ("scale", "shift"),
+    "batch_norm_reduce": ("dgamma", "dbeta", "coefficients"),
+    "max_pool2d_signed": ("y", "argmax"),
 }
 
 # Calls whose output may take the place of an input that nothing reads later.
@@ -84,12 +93,16 @@ class _Storage:
 
 
 class Call:
-    """One kernel call: `_core.<op>(**arguments)`, Buffers standing for Tensors."""
+    """One kernel call: `_core.<op>(**arguments)`, Buffers standing for Tensors.
 
-    def __init__(self, op, arguments, layer):
+    `fused` names the calls whose work it does as well.
+    """
+
+    def __init__(self, op, arguments, layer=None, fused=()):
         self.op = op
         self.arguments = arguments
         self.layer = layer
+        self.fused = fused
         self.absorbed = False  # a later stage took its work over
 
     def buffers(self, written):
@@ -104,6 +117,7 @@ class Trace:
         self.training = training
         self.rng = rng if rng is not None else _core.from_numpy(np.zeros(4, np.uint32))
         self.calls = []
+        self.constants = []  # calls that depend on parameters alone, to run when these change
         self.inputs = {}
         self.layer = None  # whose calls are being added
 
@@ -137,16 +151,20 @@ class Plan:
         trace: the calls.
         outputs: name -> Buffer that the outside world reads after a run.
         epilogue: a function that makes further `_core` calls on Tensors, recorded after the trace's.
+        updates: the parameters that a run changes.
 
     `plan[name]` is the Tensor of an input or output.
     """
 
-    def __init__(self, trace, outputs, epilogue=None):
-        self.calls, self.inputs = trace.calls, trace.inputs
+    def __init__(self, trace, outputs, epilogue=None, updates=()):
+        self.calls, self.inputs = [*trace.constants, *trace.calls], trace.inputs
+        self._constants, self._updates = len(trace.constants), updates
+        self._parameters, self._version = set(), None  # what the constants were computed from
         named = {**trace.inputs, **outputs}
-        for buffer in named.values():
+        pinned = [*named.values(), *(b for call in trace.constants for b in call.buffers(written=True))]
+        for buffer in pinned:
             buffer.storage.pinned = True
-        self.arena_bytes = _place(self.calls, [buffer.storage for buffer in named.values()])
+        self.arena_bytes = _place(self.calls, [buffer.storage for buffer in pinned])
         self._arena = _core.empty((max(self.arena_bytes, _ALIGNMENT),), "uint8")
         self._arena.numpy()[...] = 0  # fault the pages in now
         self._tensors = {name: self._tensor(buffer) for name, buffer in named.items()}
@@ -161,8 +179,21 @@ class Plan:
         return self._tensors[name]
 
     def run(self):
-        """Run all calls."""
-        self._program.run()
+        """Run all calls; constants only where a parameter has changed."""
+        if self._constants:
+            version = sum(parameter.version for parameter in self._parameters)
+            if version != self._version:
+                self._program.run(0, self._constants)
+                self._version = version
+        self._program.run(self._constants)
+        for parameter in self._updates:
+            parameter.version += 1
+
+    def take_inputs(self, other):
+        """Copy the inputs of another plan of the same network and batch."""
+        if other is not self:
+            for name in self.inputs:
+                self[name].numpy()[...] = other[name].numpy()
 
     def time(self):
         """Run all calls and return (op, layer name, seconds) of each."""
@@ -185,7 +216,10 @@ class Plan:
     def _resolve(self, value):
         if isinstance(value, Buffer):
             return self._tensor(value)
-        return getattr(value, "tensor", value)  # a Parameter's current tensor
+        if hasattr(value, "tensor"):  # a Parameter's current tensor
+            self._parameters.add(value)
+            return value.tensor
+        return value
 
 
 def _place(calls, pinned):

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 from pyconv import _core
+from pyconv.fusion import fuse
 from pyconv.layers.base import trace_chain
 from pyconv.philox import to_rng_state
 from pyconv.plan import Plan, Trace
@@ -148,26 +149,32 @@ class PlanCache:
         self._plans = {key: plan for key, plan in self._plans.items() if not key[1].source}
 
 
-def prediction_plan(layers, batch):
+def prediction_plan(layers, batch, *, fused=True):
     """Return the plan from a batch "x" to the output "y"."""
     trace = Trace(training=False)
     y, _ = trace_chain(trace, layers, batch.trace(trace))
+    if fused:
+        fuse(trace)
     return Plan(trace, {"y": y})
 
 
-def evaluation_plan(layers, batch, loss, target_shape, totals):
+def evaluation_plan(layers, batch, loss, target_shape, totals, *, fused=True):
     """Return the plan that adds the loss and correct answers of a batch to `totals`."""
     trace = Trace(training=False)
     y, _ = trace_chain(trace, layers, batch.trace(trace))
     _trace_loss(trace, y, loss, target_shape, totals)
+    if fused:
+        fuse(trace)
     return Plan(trace, {})
 
 
-def training_plan(layers, batch, loss, target_shape, totals, optimizer, flat, hyper, rng):
+def training_plan(layers, batch, loss, target_shape, totals, optimizer, flat, hyper, rng, *, fused=True):
     """Return the plan of a training step: forward, loss, backward, optimizer."""
     trace = Trace(training=True, rng=rng)
     y, backward = trace_chain(trace, layers, batch.trace(trace))
     backward(_trace_loss(trace, y, loss, target_shape, totals))
+    if fused:
+        fuse(trace)
     trace.layer = None
     for l2, begin, end in flat.groups:
         if l2:
@@ -180,7 +187,8 @@ def training_plan(layers, batch, loss, target_shape, totals, optimizer, flat, hy
             slots = {name: flat.group(slot, begin, end) for name, slot in flat.slots.items()}
             optimizer.update(gradient, weight, slots, hyper, l2=l2, guard=totals["loss"])
 
-    return Plan(trace, {}, epilogue=step)
+    updates = [parameter for layer in layers for parameter in layer.all_parameters]
+    return Plan(trace, {}, epilogue=step, updates=updates)
 
 
 def _trace_loss(trace, y, loss, target_shape, totals):

@@ -25,6 +25,7 @@ void bind_adam(py::module_&);
 void bind_sgd(py::module_&);
 void bind_gather(py::module_&);
 void bind_affine(py::module_&);
+void bind_fused(py::module_&);
 
 namespace {
 
@@ -83,6 +84,7 @@ PYBIND11_MODULE(_core, module) {
   bind_sgd(module);
   bind_gather(module);
   bind_affine(module);
+  bind_fused(module);
 }
 
 }  // namespace pyconv

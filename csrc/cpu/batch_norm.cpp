@@ -3,7 +3,7 @@
 // before it, which is no further from the block's own than the variance accounts for: however large the mean,
 // the variance is as exact as a float sum over one block. Few channels are folded: `width` of them are several
 // rows side by side, enough to fill the registers.
-#include "cpu.h"
+#include "batch_norm.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 
@@ -115,20 +115,30 @@ void reduce_moments(const Folded& folded, const float* x) {
   });
 }
 
-// sums: dy, dy * (x - mean).
+// sums: d, d * (x - mean), where d is dy, or 0 where kRelu finds scale * x + shift closed.
+template <bool kRelu>
 void reduce_gradients(const Folded& folded, const float* dy, const float* x) {
-  reduce_rows(folded, [=, width = folded.width, mean = folded.mean]<class L, int n>(
-                          int64_t begin, int64_t rows, int64_t, int64_t c, double* sums) PYCONV_LANES_BODY {
-    typename L::Float about[n], first[n]{}, second[n]{};
+  reduce_rows(folded, [=, width = folded.width, mean = folded.mean, scales = folded.scale,
+                       shifts = folded.shift]<class L, int n>(int64_t begin, int64_t rows, int64_t, int64_t c,
+                                                              double* sums) PYCONV_LANES_BODY {
+    typename L::Float about[n], scale[n], shift[n], first[n]{}, second[n]{};
     PYCONV_UNROLL
-    for (int u = 0; u < n; ++u) about[u] = load_float<L>(mean + c + u * L::kCount);
+    for (int u = 0; u < n; ++u) {
+      about[u] = load_float<L>(mean + c + u * L::kCount);
+      if constexpr (kRelu) {
+        scale[u] = load_float<L>(scales + c + u * L::kCount);
+        shift[u] = load_float<L>(shifts + c + u * L::kCount);
+      }
+    }
     for (int64_t row = 0; row < rows; ++row) {
       PYCONV_UNROLL
       for (int u = 0; u < n; ++u) {
         const int64_t i = begin + row * width + u * L::kCount;
-        const auto g = load_float<L>(dy + i);
+        auto g = load_float<L>(dy + i);
+        const auto value = load_float<L>(x + i);
+        if constexpr (kRelu) g = scale[u] * value + shift[u] <= 0 ? typename L::Float{} : g;
         first[u] += g;
-        second[u] += g * (load_float<L>(x + i) - about[u]);
+        second[u] += g * (value - about[u]);
       }
     }
     add_lanes<L, n>(first, second, [&](int j, double g, double gd) PYCONV_LANES_BODY {
@@ -176,22 +186,14 @@ Status batch_norm(const Context& context, const BatchNormShape& s, const float* 
                   float* rstd) {
   const Folded folded(s, context.workspace);
   reduce_moments(folded, x);
-  const double momentum = s.momentum, count = static_cast<double>(max(1, s.M));
+  const BatchNormStatistics statistics{s.epsilon,        s.momentum, gamma, beta,         running_mean,
+                                       running_variance, mean,       rstd,  folded.scale, folded.shift};
   for (int64_t c = 0; c < s.C; ++c) {
-    const double m = folded.total(0, c) / count, second = folded.total(1, c) / count - m * m;
-    const double variance = second < 0 ? 0 : second;
-    const double r = 1 / __builtin_sqrt(variance + double{s.epsilon}), scale = (gamma ? gamma[c] : 1) * r;
-    mean[c] = static_cast<float>(m);
-    rstd[c] = static_cast<float>(r);
+    const double total = folded.total(0, c), m = total / static_cast<double>(max(1, s.M));
+    write_statistics(statistics, c, s.M, total, folded.total(1, c));
     folded.mean[c] = mean[c];
-    folded.scale[c] = static_cast<float>(scale);
-    // The part of the mean that a float cannot hold goes into the shift.
-    folded.shift[c] = static_cast<float>((beta ? beta[c] : 0) - (m - double{mean[c]}) * scale);
-    // A NaN of one batch must not stay for ever.
-    if (!s.M || !__builtin_isfinite(m) || !__builtin_isfinite(variance)) continue;
-    if (running_mean) running_mean[c] = static_cast<float>(momentum * running_mean[c] + (1 - momentum) * m);
-    if (running_variance)
-      running_variance[c] = static_cast<float>(momentum * running_variance[c] + (1 - momentum) * variance);
+    // Here the mean is taken off before scaling: what a float cannot hold of it goes into the shift.
+    folded.shift[c] = static_cast<float>((beta ? beta[c] : 0) - (m - double{mean[c]}) * double{folded.scale[c]});
   }
   normalize(folded, x, y);
   return kOk;
@@ -216,7 +218,7 @@ Status batch_norm_backward(const Context& context, const BatchNormShape& s, cons
   const Folded folded(s, context.workspace);
   for (int64_t c = 0; c < s.C; ++c) folded.mean[c] = mean[c];
   folded.repeat(folded.mean);
-  reduce_gradients(folded, dy, x);
+  reduce_gradients<false>(folded, dy, x);
   const double count = static_cast<double>(max(1, s.M));
   for (int64_t c = 0; c < s.C; ++c) {
     const double r = rstd[c], scale = (gamma ? gamma[c] : 1) * r;
@@ -237,6 +239,53 @@ Status batch_norm_backward(const Context& context, const BatchNormShape& s, cons
     const auto constant = load_float<L>(slope + c) * d + load_float<L>(shift + c);
     store_as(dx + i, load_float<L>(scale + c) * load_float<L>(dy + i) + constant);
   });
+  return kOk;
+}
+
+// ---- fused
+
+Status normalize(const Context& context, const BatchNormShape& s, const float* x, const Normalization& n,
+                 float* y) {
+  const Folded folded(s, context.workspace);
+  for (int64_t c = 0; c < s.C; ++c) folded.scale[c] = n.scale[c], folded.shift[c] = n.shift[c];
+  folded.repeat(folded.scale);
+  folded.repeat(folded.shift);
+  for_elements(folded, [=, low = n.relu ? 0 : -__builtin_inff(), scale = folded.scale, shift = folded.shift](
+                           auto lanes, int64_t i, int64_t c) PYCONV_LANES_BODY {
+    using L = decltype(lanes);
+    const auto v = load_float<L>(scale + c) * load_float<L>(x + i) + load_float<L>(shift + c);
+    store_as(y + i, v < low ? typename L::Float{} + low : v);
+  });
+  return kOk;
+}
+
+Status batch_norm_fold(const Context&, const BatchNormShape& s, const float* gamma, const float* beta,
+                       const float* mean, const float* variance, float* scale, float* shift) {
+  for (int64_t c = 0; c < s.C; ++c) {
+    const double factor = (gamma ? gamma[c] : 1) / __builtin_sqrt(double{variance[c]} + double{s.epsilon});
+    scale[c] = static_cast<float>(factor);
+    shift[c] = static_cast<float>((beta ? beta[c] : 0) - mean[c] * double{scale[c]});
+  }
+  return kOk;
+}
+
+Status batch_norm_reduce(const Context& context, const BatchNormShape& s, const float* dy,
+                         const BatchNormReduction& r) {
+  const Folded folded(s, context.workspace);
+  const bool closes = r.normalization.relu;
+  for (int64_t c = 0; c < s.C; ++c) {
+    folded.mean[c] = r.mean[c];
+    if (closes) folded.scale[c] = r.normalization.scale[c], folded.shift[c] = r.normalization.shift[c];
+  }
+  folded.repeat(folded.mean);
+  if (closes) {
+    folded.repeat(folded.scale);
+    folded.repeat(folded.shift);
+    reduce_gradients<true>(folded, dy, r.x);
+  } else {
+    reduce_gradients<false>(folded, dy, r.x);
+  }
+  for (int64_t c = 0; c < s.C; ++c) write_reduction(r, s.C, c, folded.total(0, c), folded.total(1, c));
   return kOk;
 }
 

@@ -8,7 +8,8 @@ namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
 
 // From the sums of x and x^2 over M rows of channel c.
-PYCONV_INLINE void write_statistics(const BatchNormStatistics& s, int64_t c, int64_t M, double sum, double squares) {
+PYCONV_INLINE void write_statistics(const BatchNormStatistics& s, int64_t c, int64_t M, double sum,
+                                    double squares) {
   const double count = static_cast<double>(max(1, M)), momentum = s.momentum;
   const double mean = sum / count, second = squares / count - mean * mean, variance = second < 0 ? 0 : second;
   const double rstd = 1 / __builtin_sqrt(variance + double{s.epsilon}), scale = (s.gamma ? s.gamma[c] : 1) * rstd;

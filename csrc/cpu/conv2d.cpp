@@ -137,4 +137,69 @@ size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass
   return 0;
 }
 
+// ---- fused
+
+uint32_t conv2d_fusions(const Context& context, const Conv2dShape& s) {
+  const auto is_winograd = [&](Conv2dPass pass) {
+    const Choice choice = choose(context, s, pass);
+    return choice == Choice::kWinogradF2 || choice == Choice::kWinogradF4;
+  };
+  const bool forward_winograd = is_winograd(Conv2dPass::kForward);
+  if (s.groups > 1 || choose(context, s, Conv2dPass::kForward) == Choice::kUnfit) return 0;
+  uint32_t fusions = kFuseEpilogue | kFuseReduction | kFuseGradient;
+  if (forward_winograd && s.OH % 2 == 0 && s.OW % 2 == 0) fusions |= kFusePool;
+  if (forward_winograd && is_winograd(Conv2dPass::kBackwardWeight)) fusions |= kFuseInput;
+  return fusions;
+}
+
+Status conv2d_prepare(const Context& context, const Conv2dShape& s, const float* weight, float* prepared) {
+  const Choice choice = choose(context, s, Conv2dPass::kForward);
+  switch (choice) {
+    case Choice::kDirect:
+    case Choice::kIm2col:
+      prepare_packed(context, s, weight, prepared);
+      return kOk;
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      winograd::prepare(s, tile_size(choice), weight, prepared);
+      return kOk;
+    case Choice::kDepthwise:
+    case Choice::kUnfit:
+      break;
+  }
+  return kUnfit;
+}
+
+size_t conv2d_prepared_bytes(const Context& context, const Conv2dShape& s) {
+  const Choice choice = choose(context, s, Conv2dPass::kForward);
+  switch (choice) {
+    case Choice::kDirect:
+    case Choice::kIm2col:
+      return packed_bytes(s);
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      return winograd::prepared_bytes(s, tile_size(choice));
+    case Choice::kDepthwise:
+    case Choice::kUnfit:
+      break;
+  }
+  return 0;
+}
+
+Status conv2d_fused(const Context& context, const Conv2dShape& s, const float* x, const Normalization& input,
+                    const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue& epilogue,
+                    float* y) {
+  return forward(context, s, {x, weight, bias, y, input, prepared, epilogue});
+}
+
+Status conv2d_backward_input_fused(const Context& context, const Conv2dShape& s, const float* dy,
+                                   const float* weight, const BatchNormReduction& reduction, float* dx) {
+  return backward_input(context, s, {dy, weight, dx, reduction});
+}
+
+Status conv2d_backward_weight_fused(const Context& context, const Conv2dShape& s, const Conv2dGradient& gradient,
+                                    const float* x, const Normalization& input, float* dweight, float* dbias) {
+  return backward_weight(context, s, {gradient, x, dweight, dbias, input});
+}
+
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA

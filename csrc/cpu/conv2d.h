@@ -85,9 +85,9 @@ struct BackwardWeightPass {
 };
 
 // Each algorithm's passes. Workspace sizes are in bytes.
-#define PYCONV_ALGORITHM                                                                     \
-  Status forward(const Context&, const Conv2dShape&, const ForwardPass&);                    \
-  Status backward_input(const Context&, const Conv2dShape&, const BackwardInputPass&);       \
+#define PYCONV_ALGORITHM                                                               \
+  Status forward(const Context&, const Conv2dShape&, const ForwardPass&);              \
+  Status backward_input(const Context&, const Conv2dShape&, const BackwardInputPass&); \
   Status backward_weight(const Context&, const Conv2dShape&, const BackwardWeightPass&);
 namespace direct {
 PYCONV_ALGORITHM

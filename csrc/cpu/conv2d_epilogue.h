@@ -40,7 +40,8 @@ PYCONV_INLINE Vec at_least(Vec low, Vec v) {  // NaN passes
 // Whether stores that bypass the caches pay: y does not fit them anyway, and its lines are written whole.
 PYCONV_INLINE bool streams_to(const float* y, int64_t floats, int64_t K) {
   constexpr int64_t kLeastFloats = int64_t{1} << 20;
-  return kStreams && y && floats >= kLeastFloats && K % kVecFloats == 0 && reinterpret_cast<uintptr_t>(y) % kVecBytes == 0;
+  return kStreams && y && floats >= kLeastFloats && K % kVecFloats == 0 &&
+         reinterpret_cast<uintptr_t>(y) % kVecBytes == 0;
 }
 
 // Calls body(i, j) for the pixels of a tile that the image has.

@@ -145,8 +145,7 @@ Status backward_input(const Context& context, const Conv2dShape& s, const Backwa
 Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
   const WeightPass pass(s, p);
   Tap* taps = reinterpret_cast<Tap*>(static_cast<char*>(context.workspace) + pass.workspace());
-  forward_grid(s, taps,
-               [&](const Grid& grid) { run_weight_pass(context, pass, AddCopies{grid}); });
+  forward_grid(s, taps, [&](const Grid& grid) { run_weight_pass(context, pass, AddCopies{grid}); });
   return kOk;
 }
 

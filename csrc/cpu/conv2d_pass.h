@@ -65,19 +65,20 @@ PYCONV_INLINE Points points_at(const Pass& pass, const Grid& grid, int64_t first
 // What to do with a chunk's outputs while they are in the cache: an epilogue's policy with its type erased.
 struct Finish {
   const void* policy = nullptr;  // null: nothing
-  void (*run)(const void*, float* const* rows, int64_t count, int64_t begin, int64_t end, const ChannelSums&) = nullptr;
+  void (*run)(const void*, float* const* rows, int64_t count, int64_t begin, int64_t end,
+              const ChannelSums&) = nullptr;
   Totals totals{};
 
   template <class Policy>
   static PYCONV_INLINE_MEMBER Finish with(const Policy& policy, const Totals& totals) {
-    return {&policy,
-            [](const void* p, float* const* rows, int64_t count, int64_t begin, int64_t end,
-               const ChannelSums& sums) {
-              const Policy& self = *static_cast<const Policy*>(p);
-              finish_rows(self, rows, count, begin, end, true, sums);
-              self.end_block(sums, begin, end, count);
-            },
-            totals};
+    return {
+        &policy,
+        [](const void* p, float* const* rows, int64_t count, int64_t begin, int64_t end, const ChannelSums& sums) {
+          const Policy& self = *static_cast<const Policy*>(p);
+          finish_rows(self, rows, count, begin, end, true, sums);
+          self.end_block(sums, begin, end, count);
+        },
+        totals};
   }
 };
 

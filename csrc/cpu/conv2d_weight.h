@@ -37,8 +37,8 @@ struct WeightPass {
 
 // dy's block, packed (count, kTileColumns) with zeros beyond the last column; its column sums go to dbias.
 template <bool kMade, bool kPooled>
-void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width, float* packed,
-                float* dbias) {
+void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width,
+                float* packed, float* dbias) {
   const Conv2dShape& s = pass.s;
   for (int v = 0; v < kTileVecs; ++v) {
     const int64_t lanes = max(0, min(kVecFloats, width - v * kVecFloats));

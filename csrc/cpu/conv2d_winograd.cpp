@@ -1,8 +1,9 @@
 // 3x3 convolution of stride 1 by Winograd's minimal filtering, forward and input gradient. A chunk owns a run of
 // blocks of tiles: it transforms a block, multiplies each plane by that plane of the transformed weights, and
 // transforms the products back, a column block of the target at a time, so that its planes stay in the L2.
-#include "conv2d_epilogue.h"
 #include "conv2d_winograd.h"
+
+#include "conv2d_epilogue.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA::winograd {
 namespace {
@@ -106,8 +107,8 @@ PYCONV_INLINE void transform_output(const Geometry<F>& g, const float* M, int64_
       if (lanes <= 0) break;
       const float* in = M + t * kTileColumns + v * kVecFloats;
       Vec square[F::kOut][F::kOut];
-      winograd_output<F>(
-          [&](int i, int j) PYCONV_LANES_BODY { return load(in + (i * F::kIn + j) * plane); }, square);
+      winograd_output<F>([&](int i, int j) PYCONV_LANES_BODY { return load(in + (i * F::kIn + j) * plane); },
+                         square);
       const TileOutput tile{at.n, at.h, at.w, rows, columns, channel, lanes, first_block && t == 0};
       if (rows == F::kOut && columns == F::kOut && lanes == kVecFloats)
         finish_tile<true>(epilogue, tile, sums, square);
@@ -179,9 +180,8 @@ Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& 
   const Workspace<F> workspace(g, context.workspace);
   const float* U = pass.prepared;
   if (!U) transform_weight(g, s, pass.weight, false, workspace.U), U = workspace.U;
-  with_epilogue(pass, pass.bias, g.N, {g.OH, g.OW, g.K}, workspace.sums(g), [&](const auto& epilogue) {
-    correlate(g, workspace, U, pass.x, pass.input, nullptr, epilogue);
-  });
+  with_epilogue(pass, pass.bias, g.N, {g.OH, g.OW, g.K}, workspace.sums(g),
+                [&](const auto& epilogue) { correlate(g, workspace, U, pass.x, pass.input, nullptr, epilogue); });
   return kOk;
 }
 

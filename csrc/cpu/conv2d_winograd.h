@@ -93,9 +93,7 @@ PYCONV_INLINE Prefetch prefetch_tiles(const Geometry<F>& g, const float* tensor,
                                       int64_t size, int64_t first, int64_t count, int64_t steps) {
   const int64_t rows = g.tiles_h * g.N, from = min(rows, first / g.tiles_w),
                 to = min(rows, ceil_div(first + count, g.tiles_w));
-  const auto pixel = [&](int64_t row) {
-    return row / g.tiles_h * H * W + min(H, row % g.tiles_h * size) * W;
-  };
+  const auto pixel = [&](int64_t row) { return row / g.tiles_h * H * W + min(H, row % g.tiles_h * size) * W; };
   return tensor ? Prefetch(tensor + pixel(from) * C, tensor + (to < rows ? pixel(to) : g.N * H * W) * C, steps)
                 : Prefetch(nullptr, nullptr, steps);
 }
@@ -138,8 +136,8 @@ struct Square {
 };
 
 template <class F, bool kNormalized, bool kRelu>
-PYCONV_INLINE void transform_square(const Square<F>& square, int64_t C, int64_t pixel, const float* scale, float* V,
-                                    int64_t plane) {
+PYCONV_INLINE void transform_square(const Square<F>& square, int64_t C, int64_t pixel, const float* scale,
+                                    float* V, int64_t plane) {
   for (int64_t c = 0; c < C; c += kVecFloats) {
     Vec factor;
     if constexpr (kNormalized) factor = load(scale + c);

@@ -77,8 +77,8 @@ PYCONV_INLINE void sum_parts(const Geometry<F>& geometry, const BackwardWeightPa
     __builtin_memset(sums, 0, static_cast<size_t>(g.target_row()) * sizeof(float));
     const int64_t D_plane = gradient_plane(g);
     const int64_t V_floats = g.kPlanes * g.source_plane(), D_floats = g.kPlanes * D_plane;
-    float* V = static_cast<float*>(
-        thread_scratch(static_cast<size_t>(V_floats + D_floats + g.square()) * sizeof(float)));
+    float* V =
+        static_cast<float*>(thread_scratch(static_cast<size_t>(V_floats + D_floats + g.square()) * sizeof(float)));
     float *D = V + V_floats, *square = D + D_floats;
     const Range range = chunk_range(g.blocks(), parts, part);
     for (int64_t i = range.begin; i < range.end; ++i) {

@@ -88,5 +88,17 @@ PYCONV_ENTRY(gather)
 PYCONV_ENTRY(affine)
 PYCONV_ENTRY(random_affine)
 #undef PYCONV_ENTRY
+#define PYCONV_FUSED_ENTRY(name) Pointee<decltype(FusedKernels::name)>::type name;
+PYCONV_FUSED_ENTRY(conv2d_fusions)
+PYCONV_FUSED_ENTRY(conv2d_prepare)
+PYCONV_FUSED_ENTRY(conv2d_prepared_bytes)
+PYCONV_FUSED_ENTRY(conv2d_fused)
+PYCONV_FUSED_ENTRY(conv2d_backward_input_fused)
+PYCONV_FUSED_ENTRY(conv2d_backward_weight_fused)
+PYCONV_FUSED_ENTRY(normalize)
+PYCONV_FUSED_ENTRY(batch_norm_fold)
+PYCONV_FUSED_ENTRY(batch_norm_reduce)
+PYCONV_FUSED_ENTRY(max_pool2d_signed)
+#undef PYCONV_FUSED_ENTRY
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA

@@ -17,8 +17,8 @@ PYCONV_INLINE void fill_zero(float* p, int64_t count) {
   if (count > 0) __builtin_memset(p, 0, static_cast<size_t>(count) * sizeof(float));
 }
 
-// The best of values visited in order: the largest where `sign` is positive, the smallest where it is negative, the
-// first where it is 0; the first of equals stays. A NaN beats every number, and nothing beats a NaN.
+// The best of values visited in order: the largest where `sign` is positive, the smallest where it is negative,
+// the first where it is 0; the first of equals stays. A NaN beats every number, and nothing beats a NaN.
 template <class L>
 struct SignedBest {
   typename L::Float sign, value, key;

@@ -1,4 +1,4 @@
-// This instruction set's table. An entry left out does not compile (-Werror=missing-field-initializers).
+// This instruction set's tables. An entry left out does not compile (-Werror=missing-field-initializers).
 #include "cpu.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
@@ -36,6 +36,20 @@ const Kernels kKernels{
     .gather = gather,
     .affine = affine,
     .random_affine = random_affine,
+};
+
+extern const FusedKernels kFusedKernels;
+const FusedKernels kFusedKernels{
+    .conv2d_fusions = conv2d_fusions,
+    .conv2d_prepare = conv2d_prepare,
+    .conv2d_prepared_bytes = conv2d_prepared_bytes,
+    .conv2d_fused = conv2d_fused,
+    .conv2d_backward_input_fused = conv2d_backward_input_fused,
+    .conv2d_backward_weight_fused = conv2d_backward_weight_fused,
+    .normalize = normalize,
+    .batch_norm_fold = batch_norm_fold,
+    .max_pool2d_signed = max_pool2d_signed,
+    .batch_norm_reduce = batch_norm_reduce,
 };
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA
