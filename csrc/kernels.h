@@ -25,7 +25,8 @@ struct Status {
 constexpr Status kOk{nullptr};
 
 enum class Precision : int32_t { kFloat32, kTf32, kBfloat16 };
-enum class Conv2dAlgorithm : int32_t { kAuto, kDirect, kGemm, kWinogradF2x2, kWinogradF4x4 };
+// kAutoPrepared: as kAuto, where the weights are prepared once for many calls.
+enum class Conv2dAlgorithm : int32_t { kAuto, kDirect, kGemm, kWinogradF2x2, kWinogradF4x4, kAutoPrepared };
 enum class Conv2dPass : int32_t { kForward, kBackwardInput, kBackwardWeight };
 
 struct Context {

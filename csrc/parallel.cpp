@@ -1,6 +1,8 @@
 // A small pool of our own. Each worker sleeps on a ticket of its own, so that a call wakes only as many
-// threads as it has chunks for. A caller that finds the pool taken (another caller, or a task that calls
-// parallel_for itself) runs its chunks alone: the same chunks, so the same bits.
+// threads as it has chunks for. A worker enters a call through its gate, which closes when all chunks are claimed:
+// the caller waits for those inside alone, never for one that the system wakes late. A caller that finds the pool
+// taken (another caller, or a task that calls parallel_for itself) runs its chunks alone: the same chunks, so the
+// same bits.
 #include "parallel.h"
 
 #include <pthread.h>
@@ -72,13 +74,14 @@ class Pool {
     data_ = data;
     chunks_ = chunks;
     next_.store(0, std::memory_order_relaxed);
-    busy_.store(static_cast<int>(helpers), std::memory_order_relaxed);
+    gate_.store(kOpen, std::memory_order_release);
     for (int64_t i = 0; i < helpers; ++i) {
       workers_[static_cast<size_t>(i)]->ticket.fetch_add(1, std::memory_order_release);
       workers_[static_cast<size_t>(i)]->ticket.notify_one();
     }
     claim();
-    for (int left; (left = busy_.load(std::memory_order_acquire)) != 0;) wait_while_equal(busy_, left);
+    gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
+    for (uint32_t inside; (inside = gate_.load(std::memory_order_acquire)) != 0;) wait_while_equal(gate_, inside);
   }
 
  private:
@@ -95,9 +98,17 @@ class Pool {
     for (uint32_t seen = 0;; ++seen) {
       wait_while_equal(worker.ticket, seen);
       if (stop_) return;
+      if (!enter()) continue;
       claim();
-      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+      if (gate_.fetch_sub(1, std::memory_order_acq_rel) == 1) gate_.notify_one();  // closed, and the last one out
     }
+  }
+
+  bool enter() {
+    uint32_t gate = gate_.load(std::memory_order_acquire);
+    while (gate & kOpen)
+      if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
+    return false;
   }
 
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -106,7 +117,8 @@ class Pool {
   void* data_ = nullptr;
   int64_t chunks_ = 0;
   alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> busy_{0};
+  static constexpr uint32_t kOpen = uint32_t{1} << 31;
+  alignas(64) std::atomic<uint32_t> gate_{0};  // kOpen, and how many workers are inside
   std::atomic<bool> stop_{false};
 };
 

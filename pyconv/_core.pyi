@@ -319,6 +319,7 @@ def conv2d_fusions(
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: int = 1,
+    prepared: bool = False,
 ) -> int: ...
 def conv2d_prepared_size(
     x_shape: Sequence[int],

@@ -3,12 +3,14 @@
 A convolution and what follows it, ReLU, batch normalisation, ReLU and 2x2 max pooling (each may be missing),
 form a `_Chain`. In training it becomes
 
-- `conv2d_fused`: bias, ReLU, statistics and pooling in the convolution's epilogue. The normalisation itself is left
-  to its readers: convolutions apply it as they load their input; for others `normalize` writes it out.
+- `conv2d_fused`: bias, ReLU, statistics and pooling in the convolution's epilogue. The normalisation itself is
+  left to its readers: convolutions apply it as they load their input; for others `normalize` writes it out.
 - `conv2d_backward_weight_fused`: the gradients of pooling, normalisation and ReLU, made as dy is loaded.
-- the normalisation's two sums, in the `conv2d_backward_input` that computes its gradient, or `batch_norm_reduce`.
+- the normalisation's two sums, in the `conv2d_backward_input` that computes its gradient, or in a
+  `batch_norm_reduce`.
 
-Pooling takes the maxima of what is normalised only later: where gamma is negative, the minima (csrc/kernels.h).
+Pooling takes the maxima of what is normalised only later: where gamma is negative, the minima
+(csrc/kernels.h).
 
 In prediction a chain is one call, with the normalisation in its epilogue; what depends on parameters alone
 (`Trace.constants`) is computed when they change.
@@ -33,7 +35,7 @@ def fuse(trace):
 
 @dataclass
 class _Chain:
-    """A convolution and the calls that take its output over, in order, with their gradients; None: missing."""
+    """A convolution and the calls that take its output over, in order, with their gradients."""
 
     convolution: Call
     relu: Call = None
@@ -116,9 +118,9 @@ def _halves(pool):
     return fits and x.shape[1:3] == (2 * y.shape[1], 2 * y.shape[2])
 
 
-def _fusions(call, x, weight_shape):
+def _fusions(call, x, weight_shape, prepared=False):
     """Return what the backend fuses with the convolution of `call`."""
-    return _core.conv2d_fusions(x.shape, weight_shape, **_geometry(call))
+    return _core.conv2d_fusions(x.shape, weight_shape, **_geometry(call), prepared=prepared)
 
 
 def _geometry(call):
@@ -338,7 +340,7 @@ def _fuse_prediction(trace):
         if call.op != "conv2d":
             continue
         a = call.arguments
-        offered = _fusions(call, a["x"], a["weight"].shape)
+        offered = _fusions(call, a["x"], a["weight"].shape, prepared=True)
         if not offered & _core.FUSE_EPILOGUE:
             continue
         chain = _find_chain(uses, call, "batch_norm_inference")

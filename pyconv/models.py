@@ -12,7 +12,7 @@ from pyconv.layers.base import Layer, snake_case
 from pyconv.layers.residual import chain_shape
 from pyconv.metrics import resolve as resolve_metrics
 from pyconv.serialization import Configurable, serialize
-from pyconv.summary import summary_text
+from pyconv.summary import plan_text, summary_text
 from pyconv.utils import random_seed
 
 
@@ -137,10 +137,24 @@ class Sequential(Configurable):
         for parameter, value in zip(self.parameters, weights, strict=True):
             parameter.assign(value)
 
-    def summary(self, print_fn=print):
-        """Print each layer's output shape, parameters, multiply-adds and memory."""
+    def summary(self, print_fn=print, plan=False, batch_size=32):
+        """Print each layer's output shape, parameters, multiply-adds and memory.
+
+        Args:
+            print_fn: takes the text.
+            plan: print the kernel calls of a training step too (of prediction, while the model is not
+                compiled), and what each of them does beside its own work.
+            batch_size: images of that step.
+        """
         self._expect_built("summary")
         print_fn(summary_text(self))
+        if plan:
+            batch = training.Batch(positive(batch_size, "batch_size", "summary"), self.input_shape, "float32")
+            if self.optimizer is None:
+                print_fn(plan_text("Prediction", batch, self._prediction_plan(batch)))
+            else:
+                self.prepare_training()
+                print_fn(plan_text("Training step", batch, self.training_plan(batch, (batch.size,))))
 
     # ---- training
 
@@ -282,7 +296,7 @@ class Sequential(Configurable):
             y = np.empty((len(x), *self.output_shape), np.float32)
             for start in range(0, len(x), batch_size):
                 rows = x[start : start + batch_size]
-                plan = self._prediction_plan(len(rows), x.shape[1:], x.dtype.name)
+                plan = self._prediction_plan(training.Batch(len(rows), x.shape[1:], x.dtype.name))
                 plan["x"].numpy()[...] = rows
                 plan.run()
                 y[start : start + batch_size] = plan["y"].numpy()
@@ -329,8 +343,7 @@ class Sequential(Configurable):
             ),
         )
 
-    def _prediction_plan(self, size, shape, dtype):
-        batch = training.Batch(size, shape, dtype)
+    def _prediction_plan(self, batch):
         return self._plans.get(
             ("predict", batch, self._moves),
             lambda: training.prediction_plan(self.layers, batch, fused=self.fuse),

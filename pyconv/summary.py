@@ -1,4 +1,4 @@
-"""The table that `Sequential.summary` prints."""
+"""What `Sequential.summary` prints: the table of layers, the calls of a plan."""
 
 import math
 
@@ -40,6 +40,24 @@ def summary_text(model):
             rule,
             f"Parameters: {total:,} ({_bytes(4 * total)}), {trainable:,} of them trainable",
             f"One example forward: {operations:,} multiply-adds, {_bytes(activations)} of activations",
+        ]
+    )
+
+
+def plan_text(title, batch, plan):
+    """Return a plan's calls, one a line: the op, its layer, and what else the call does."""
+    rows = [(call.op, call.layer.name if call.layer else "", ", ".join(call.fused)) for call in plan.calls]
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    lines = [
+        f"  {op.ljust(widths[0])}  {name.ljust(widths[1])}  {'+ ' + fused if fused else ''}".rstrip()
+        for op, name, fused in rows
+    ]
+    count = sum(len(call.fused) for call in plan.calls)
+    return "\n".join(
+        [
+            f"{title}, batch {batch.size}: {len(rows)} calls, {count} more fused into them, "
+            f"{_bytes(plan.arena_bytes)} of buffers",
+            *lines,
         ]
     )
 

@@ -29,8 +29,8 @@ Conv2dShape shape_of(const char* op, const Shape& x, const Shape& weight, const 
   return conv2d_shape(op, x, weight, o.stride, o.padding, o.dilation, o.groups);
 }
 
-size_t workspace(const Conv2dShape& s, Conv2dPass pass) {
-  return backend().kernels->conv2d_workspace(planning_context(), s, pass);
+size_t workspace(const Conv2dShape& s, Conv2dPass pass, Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
+  return backend().kernels->conv2d_workspace(planning_context(algorithm), s, pass);
 }
 
 // An optional (C) vector.
@@ -46,16 +46,18 @@ Normalization normalization(const char* op, const OptionalTensor& scale, const O
 }
 
 uint32_t conv2d_fusions(const Shape& x_shape, const Shape& weight_shape, const py::object& stride,
-                        const py::object& padding, const py::object& dilation, int64_t groups) {
+                        const py::object& padding, const py::object& dilation, int64_t groups, bool prepared) {
   const Conv2dShape s = shape_of("conv2d", x_shape, weight_shape, {stride, padding, dilation, groups});
-  return backend().fused ? backend().fused->conv2d_fusions(planning_context(), s) : 0;
+  const auto algorithm = prepared ? Conv2dAlgorithm::kAutoPrepared : Conv2dAlgorithm::kAuto;
+  return backend().fused ? backend().fused->conv2d_fusions(planning_context(algorithm), s) : 0;
 }
 
 int64_t conv2d_prepared_size(const Shape& x_shape, const Shape& weight_shape, const py::object& stride,
                              const py::object& padding, const py::object& dilation, int64_t groups) {
   const char* op = "conv2d_prepare";
   const Conv2dShape s = shape_of(op, x_shape, weight_shape, {stride, padding, dilation, groups});
-  return static_cast<int64_t>(fused(op).conv2d_prepared_bytes(planning_context(), s) / sizeof(float));
+  return static_cast<int64_t>(
+      fused(op).conv2d_prepared_bytes(planning_context(Conv2dAlgorithm::kAutoPrepared), s) / sizeof(float));
 }
 
 Tensor conv2d_prepare(const Tensor& weight, const Shape& x_shape, const py::object& stride,
@@ -70,7 +72,7 @@ Tensor conv2d_prepare(const Tensor& weight, const Shape& x_shape, const py::obje
       op, {&weight, &prepared},
       [=, run = fused(op).conv2d_prepare, weight = weight.as<float>(),
        prepared = prepared.as<float>()](const Context& context) { return run(context, s, weight, prepared); },
-      workspace(s, Conv2dPass::kForward));
+      workspace(s, Conv2dPass::kForward, Conv2dAlgorithm::kAutoPrepared), Conv2dAlgorithm::kAutoPrepared);
   return prepared;
 }
 
@@ -112,6 +114,7 @@ OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const Optiona
   epilogue.pooled = data_or_null(pooled);
   epilogue.argmax = data_or_null<uint8_t>(argmax);
   const Normalization input = normalization(op, x_scale, x_shift, x_relu, s.C_in);
+  const auto algorithm = prepared ? Conv2dAlgorithm::kAutoPrepared : Conv2dAlgorithm::kAuto;
   submit(
       op,
       {&x, &weight, pointer(bias), pointer(x_scale), pointer(x_shift), pointer(prepared), pointer(y_scale),
@@ -120,7 +123,7 @@ OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const Optiona
       [=, run = fused(op).conv2d_fused, x = x.as<float>(), weight = weight.as<float>(),
        prepared = data_or_null(prepared), bias = vector(op, "bias", bias, C), y = data_or_null(y)](
           const Context& context) { return run(context, s, x, input, weight, prepared, bias, epilogue, y); },
-      workspace(s, Conv2dPass::kForward));
+      workspace(s, Conv2dPass::kForward, algorithm), algorithm);
   return y ? y : pooled;
 }
 
@@ -294,7 +297,7 @@ void bind_fused(py::module_& module) {
   module.attr("FUSE_REDUCTION") = static_cast<uint32_t>(kFuseReduction);
   module.attr("FUSE_GRADIENT") = static_cast<uint32_t>(kFuseGradient);
   module.def("conv2d_fusions", &conv2d_fusions, py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(),
-             kStride, kPadding, kDilation, kGroups);
+             kStride, kPadding, kDilation, kGroups, py::arg("prepared") = false);
   module.def("conv2d_prepared_size", &conv2d_prepared_size, py::arg("x_shape"), py::arg("weight_shape"),
              py::kw_only(), kStride, kPadding, kDilation, kGroups);
   module.def("conv2d_prepare", &conv2d_prepare, py::arg("weight"), py::arg("x_shape"), py::kw_only(), kStride,

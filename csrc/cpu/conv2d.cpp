@@ -9,11 +9,12 @@ enum class Choice { kDirect, kIm2col, kDepthwise, kWinogradF2, kWinogradF4, kUnf
 // The cost of Winograd's F(out x out, 3 x 3), in products for each pixel of the target and pair of channels, of
 // which direct convolution takes 9. Measured on Zen 4 (docs/performance.md): transforming the image costs a third
 // of the products, transforming the weights as much as some products for each plane.
-double winograd_cost(const Conv2dShape& s, Conv2dPass pass, int64_t out) {
+double winograd_cost(const Conv2dShape& s, Conv2dPass pass, int64_t out, bool prepared) {
   const bool input = pass == Conv2dPass::kBackwardInput;
   const int64_t H = input ? s.H : s.OH, W = input ? s.W : s.OW, planes = (out + 2) * (out + 2);
   const double products = static_cast<double>(s.N * ceil_div(H, out) * ceil_div(W, out) * planes);
-  const double weights = static_cast<double>(planes) * (pass == Conv2dPass::kBackwardWeight ? 64 : 33);
+  const double weights =
+      prepared ? 0 : static_cast<double>(planes) * (pass == Conv2dPass::kBackwardWeight ? 64 : 33);
   return ((out == 4 ? 1.35 : 1.2) * products + weights) / static_cast<double>(max(1, s.N * H * W));
 }
 
@@ -28,11 +29,13 @@ Choice choose(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
     case Conv2dAlgorithm::kWinogradF4x4:
       return winograd::fits(s) ? Choice::kWinogradF4 : Choice::kUnfit;
     case Conv2dAlgorithm::kAuto:
+    case Conv2dAlgorithm::kAutoPrepared:
       break;
   }
   if (s.groups == s.C_in && s.groups == s.C_out && s.groups > 1) return Choice::kDepthwise;
   if (winograd::fits(s) && min(s.C_in, s.C_out) >= 16) {
-    const double f4 = winograd_cost(s, pass, 4), f2 = winograd_cost(s, pass, 2);
+    const bool prepared = context.algorithm == Conv2dAlgorithm::kAutoPrepared;
+    const double f4 = winograd_cost(s, pass, 4, prepared), f2 = winograd_cost(s, pass, 2, prepared);
     if (f4 < 9 || f2 < 9) return f4 <= f2 ? Choice::kWinogradF4 : Choice::kWinogradF2;
   }
   // Below a vector's worth of channels the inner loop over one tap is too short: copy taps together.

@@ -1,5 +1,6 @@
 // What becomes of a convolution's sums: one policy for each use. A policy's Channels take a vector of channels
-// through its pixels, one after another, with their constants and sums in registers.
+// through its pixels, one after another, with their constants and sums in registers; where sums start they are
+// given the mean of the first pixels.
 #pragma once
 
 #include "batch_norm.h"
@@ -122,11 +123,11 @@ struct TrainEpilogue {
     const ChannelSums& sums;
     const int64_t channel;
     Vec offset, low, about, first{}, second{};
-    PYCONV_INLINE_MEMBER Channels(const TrainEpilogue& e, const ChannelSums& s, const TileOutput& t, Vec v)
+    PYCONV_INLINE_MEMBER Channels(const TrainEpilogue& e, const ChannelSums& s, const TileOutput& t, Vec mean)
         : sums(s), channel(t.channel) {
       offset = load_or(e.bias ? e.bias + channel : nullptr, t.lanes, 0);
       low = floor_of(e.epilogue.relu);
-      if (t.first) store(sums.about + channel, at_least(low, v + offset));
+      if (t.first) store(sums.about + channel, at_least(low, mean + offset));
       about = load(sums.about + channel);
     }
     PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t) {
@@ -261,7 +262,10 @@ template <bool kWhole, int kOut, class Epilogue>
 PYCONV_INLINE void finish_tile(const Epilogue& e, const TileOutput& t, const ChannelSums& sums,
                                Vec (&square)[kOut][kOut]) {
   const int64_t first = e.target.offset(t), row = e.target.W * e.target.K, pixel = e.target.K;
-  typename Epilogue::template Channels<kWhole> channels(e, sums, t, square[0][0]);
+  Vec total{};
+  if (t.first) for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY { total += square[i][j]; });
+  const Vec mean = total / static_cast<float>(t.rows * t.columns);
+  typename Epilogue::template Channels<kWhole> channels(e, sums, t, mean);
   for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY {
     square[i][j] = channels.next(square[i][j], first + i * row + j * pixel);
   });
@@ -289,7 +293,9 @@ PYCONV_INLINE void finish_rows(const Epilogue& e, float* const* rows, int64_t co
                                bool first, const ChannelSums& sums) {
   const auto run = [&]<bool kWhole>(const TileOutput& t) PYCONV_LANES_BODY {
     const auto take = [&](const float* p) PYCONV_LANES_BODY { return kWhole ? load(p) : load_lanes(p, t.lanes); };
-    typename Epilogue::template Channels<kWhole> channels(e, sums, t, take(rows[0] + t.channel));
+    Vec total{};
+    for (int64_t r = 0; r < count; ++r) total += take(rows[r] + t.channel);
+    typename Epilogue::template Channels<kWhole> channels(e, sums, t, total / static_cast<float>(count));
     for (int64_t r = 0; r < count; ++r) {
       float* p = rows[r] + t.channel;
       const Vec v = channels.next(take(p), p - e.y);
