@@ -3,8 +3,8 @@
 A convolution and what follows it, ReLU, batch normalisation, ReLU and 2x2 max pooling (each may be missing),
 form a `_Chain`. In training it becomes
 
-- `conv2d_fused`: bias, ReLU, statistics and pooling in the convolution's epilogue. The normalisation itself is
-  left to its readers: convolutions apply it as they load their input; for others `normalize` writes it out.
+- `conv2d_fused`: bias, ReLU, statistics and pooling in the convolution's epilogue. The normalisation itself
+  is left to its readers: convolutions apply it as they load their input; for others `normalize` writes it.
 - `conv2d_backward_weight_fused`: the gradients of pooling, normalisation and ReLU, made as dy is loaded.
 - the normalisation's two sums, in the `conv2d_backward_input` that computes its gradient, or in a
   `batch_norm_reduce`.

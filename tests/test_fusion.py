@@ -1,5 +1,7 @@
 """The fusion pass: which calls it takes together, and that training and prediction stay the same."""
 
+import itertools
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -210,7 +212,7 @@ def test_prediction_follows_the_weights(backend):
     for model in models:
         model.fit(x, y, epochs=2, batch_size=5, verbose=0)
     seen.append(assert_same())
-    assert all((a != b).any() for a, b in zip(seen, seen[1:], strict=False))
+    assert all((a != b).any() for a, b in itertools.pairwise(seen))
 
 
 @pytest.mark.parametrize("frozen", [(0,), (1,), (2, 3), (0, 1, 2, 3)])
@@ -272,7 +274,7 @@ KINDS = {
     )
 )
 def test_any_chain(chain):
-    pairs = list(zip(chain, chain[1:], strict=False))
+    pairs = list(itertools.pairwise(chain))
     # The gradient through two normalisations in a row is 0 but for rounding.
     hypothesis.assume(not any(a[0] == b[0] == "norm" for a, b in pairs))
     x, y = data()
