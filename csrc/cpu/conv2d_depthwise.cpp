@@ -10,20 +10,21 @@ struct Gather {
   const Grid* grids;
   int64_t phases_h, phases_w;
   int64_t C;
-  const float *source, *weight, *bias;  // bias: null for 0
+  int64_t taps;                         // of all grids
+  const float *source, *weight, *bias;  // weight: in blocks; bias: null for 0
   float* target;
 };
 
 // One row of grid points. Its taps are those whose source row lies in the image: neighbours in the grid's list.
 struct Line {
   const Grid& grid;
-  int64_t C;
+  int64_t C, taps;
   const float *source, *weight, *bias;  // source: image row i * step_h, which may lie outside the image
   float* target;
   const Tap *first, *last;
 
   Line(const Gather& gather, const Grid& g, int64_t n, int64_t i)
-      : grid(g), C(gather.C), weight(gather.weight), bias(gather.bias) {
+      : grid(g), C(gather.C), taps(gather.taps), weight(gather.weight), bias(gather.bias) {
     const int64_t h = i * grid.step_h;
     source = gather.source + (n * grid.source_H + h) * grid.source_W * C;
     target = gather.target + (grid.target_first + n * grid.target_n + i * grid.target_h) * C;
@@ -52,7 +53,7 @@ void run_tile(const Line& line, int64_t j, int64_t c) {
     const int64_t w = j * line.grid.step_w + tap->dw;
     if (border && (w < 0 || w >= line.grid.source_W)) continue;
     const float* in = line.source + (tap->dh * line.grid.source_W + w) * C + c;
-    const float* weight = line.weight + tap->kernel * C + c;
+    const float* weight = line.weight + line.taps * c + tap->kernel * Block::kCount;
     Float factor[V];
     PYCONV_UNROLL
     for (int v = 0; v < V; ++v) factor[v] = load_float<L>(weight + v * L::kCount);
@@ -66,7 +67,10 @@ void run_tile(const Line& line, int64_t j, int64_t c) {
   PYCONV_UNROLL
   for (int r = 0; r < R; ++r, out += line.grid.target_w * C) {
     PYCONV_UNROLL
-    for (int v = 0; v < V; ++v) store_as(out + v * L::kCount, sum[r][v]);
+    for (int v = 0; v < V; ++v) {
+      store_as(out + v * L::kCount, sum[r][v]);
+      __builtin_prefetch(out + line.grid.target_h * C + v * L::kCount, 1, 2);
+    }
   }
 }
 
@@ -77,13 +81,32 @@ PYCONV_INLINE void run_tile_of(int64_t count, const Line& line, int64_t j, int64
   run_tile<Block, R, false>(line, j, c);
 }
 
+// The rows that the next line reads first, spread over this one's tiles: a tile's channels lie too far apart for
+// the hardware to foresee.
+struct Ahead {
+  const float* next;
+  int64_t lines;  // cache lines per tile
+
+  Ahead(const Line& line, int64_t tiles) {
+    const int64_t row = line.grid.source_W * line.C,
+                  reach = line.first == line.last ? 0 : max(line.first->dh, line.last[-1].dh) + 1;
+    next = line.source + reach * row;
+    lines = ceil_div(line.grid.step_h * row, tiles * 16);
+  }
+  PYCONV_INLINE_MEMBER void step() {
+    for (int64_t i = 0; i < lines; ++i, next += 16) __builtin_prefetch(next, 0, 2);
+  }
+};
+
 PYCONV_INLINE void run_line(const Line& line, const Range& inner) {
   const int64_t tiles = ceil_div(inner.end - inner.begin, kTileRows);
+  Ahead ahead(line, max(1, tiles * ceil_div(line.C, kTileColumns)));
   for_channels<kTileVecs>(line.C, [&](auto block, int64_t c) PYCONV_LANES_BODY {
     using Block = decltype(block);
     for (int64_t j = 0; j < inner.begin; ++j) run_tile<Block, 1, true>(line, j, c);
     for (int64_t t = 0; t < tiles; ++t) {
       const Range r = chunk_range(inner.end - inner.begin, tiles, t);
+      ahead.step();
       run_tile_of<Block>(r.end - r.begin, line, inner.begin + r.begin, c);
     }
     for (int64_t j = inner.end; j < line.grid.W; ++j) run_tile<Block, 1, true>(line, j, c);
@@ -116,32 +139,46 @@ PYCONV_INLINE void run(const Gather& gather, int64_t N, int64_t H, int64_t W) {
   });
 }
 
-int64_t phases(const Conv2dShape& s) {
-  return max(1, min(s.stride_h, s.H) * min(s.stride_w, s.W));
+// The workspace holds the weights in blocks, then taps, then grids.
+int64_t weight_floats(const Conv2dShape& s) {
+  return round_up(s.KH * s.KW * s.C_in, 16);
+}
+
+Tap* pack_weight(const Context& context, const Conv2dShape& s, const float* weight) {
+  float* packed = static_cast<float*>(context.workspace);
+  for_blocked<kTileVecs>(s.KH * s.KW, s.C_in, [&](auto lanes, int64_t to, int64_t from) PYCONV_LANES_BODY {
+    store_as(packed + to, load_float<decltype(lanes)>(weight + from));
+  });
+  return reinterpret_cast<Tap*>(packed + weight_floats(s));
 }
 
 }  // namespace
 
 size_t workspace(const Conv2dShape& s, Conv2dPass pass) {
   if (pass == Conv2dPass::kBackwardWeight) return weight_workspace(s);
-  return static_cast<size_t>(s.KH * s.KW) * sizeof(Tap) + static_cast<size_t>(phases(s)) * sizeof(Grid);
+  const int64_t grids = min(s.stride_h, s.H) * min(s.stride_w, s.W);
+  return static_cast<size_t>(weight_floats(s)) * sizeof(float) + static_cast<size_t>(s.KH * s.KW) * sizeof(Tap) +
+         static_cast<size_t>(max(1, grids)) * sizeof(Grid);
 }
 
 Status forward(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
                const float* bias, float* y) {
-  forward_grid(s, static_cast<Tap*>(context.workspace), [&](const Grid& grid) {
-    run({&grid, 1, 1, s.C_in, x, weight, bias, y}, s.N, s.OH, s.OW);
+  const float* packed = static_cast<const float*>(context.workspace);
+  forward_grid(s, pack_weight(context, s, weight), [&](const Grid& grid) {
+    run({&grid, 1, 1, s.C_in, s.KH * s.KW, x, packed, bias, y}, s.N, s.OH, s.OW);
   });
   return kOk;
 }
 
 Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
                       float* dx) {
-  Tap* taps = static_cast<Tap*>(context.workspace);
+  const float* packed = static_cast<const float*>(context.workspace);
+  Tap* taps = pack_weight(context, s, weight);
   Grid* grids = reinterpret_cast<Grid*>(taps + s.KH * s.KW);
   int64_t count = 0;
   backward_input_grids(s, taps, [&](const Grid& grid) { grids[count++] = grid; });
-  run({grids, min(s.stride_h, s.H), min(s.stride_w, s.W), s.C_in, dy, weight, nullptr, dx}, s.N, s.H, s.W);
+  run({grids, min(s.stride_h, s.H), min(s.stride_w, s.W), s.C_in, s.KH * s.KW, dy, packed, nullptr, dx}, s.N, s.H,
+      s.W);
   return kOk;
 }
 

@@ -22,6 +22,21 @@ PYCONV_INLINE void for_channels(int64_t C, const Body& body) {
   for_lanes(c, C, [&](auto lanes, int64_t i) PYCONV_LANES_BODY { body(ChannelBlock<decltype(lanes), 1>{}, i); });
 }
 
+// Weights as the passes read and sum them: (channel blocks, taps, channels of the block). Where they lie in
+// (taps, C), C = 1024 puts all taps of a channel, and its pixels, into one set of the cache.
+// Calls copy(lanes, place in blocks, place in (taps, C)) for each vector.
+template <int vecs, class Copy>
+PYCONV_INLINE void for_blocked(int64_t taps, int64_t C, const Copy& copy) {
+  for_channels<vecs>(C, [&](auto block, int64_t c) PYCONV_LANES_BODY {
+    using Block = decltype(block);
+    for (int64_t t = 0; t < taps; ++t) {
+      PYCONV_UNROLL
+      for (int64_t i = 0; i < Block::kCount; i += Block::Lane::kCount)
+        copy(typename Block::Lane{}, c * taps + t * Block::kCount + i, t * C + c + i);
+    }
+  });
+}
+
 }  // namespace
 
 // Of backward_weight.

@@ -36,7 +36,7 @@ PYCONV_INLINE Run run_at(const Conv2dShape& s, int64_t row, int64_t last) {
   return run;
 }
 
-// Adds x * dy of a run to sums (taps, C) of taps [kh, kh + TH) x [kw, kw + TW).
+// Adds x * dy of a run to a channel block's sums (taps, channels) for taps [kh, kh + TH) x [kw, kw + TW).
 template <class Block, int TH, int TW>
 void add_taps(const Conv2dShape& s, const Run& run, const float* x, const float* dy, int64_t kh, int64_t kw,
               int64_t c, float* sums) {
@@ -46,7 +46,8 @@ void add_taps(const Conv2dShape& s, const Run& run, const float* x, const float*
   const int64_t C = s.C_in, shift = s.dilation_w * C, line = s.dilation_h * s.W * C;
   const int64_t dw = kw * s.dilation_w - s.pad_left, reach = (TW - 1) * s.dilation_w;
   const int64_t inner_begin = min(s.OW, dw >= 0 ? 0 : ceil_div(-dw, s.stride_w));
-  const int64_t inner_end = max(inner_begin, min(s.OW, s.W > dw + reach ? ceil_div(s.W - dw - reach, s.stride_w) : 0));
+  const int64_t inner_end =
+      max(inner_begin, min(s.OW, s.W > dw + reach ? ceil_div(s.W - dw - reach, s.stride_w) : 0));
   Float sum[TH][TW][V] = {};
   for (int64_t row = run.row; row < run.row + run.count; ++row) {
     const int64_t h = row % s.OH * s.stride_h + kh * s.dilation_h - s.pad_top;
@@ -79,7 +80,7 @@ void add_taps(const Conv2dShape& s, const Run& run, const float* x, const float*
   for (int i = 0; i < TH; ++i) {
     PYCONV_UNROLL
     for (int j = 0; j < TW; ++j) {
-      float* target = sums + ((kh + i) * s.KW + kw + j) * C + c;
+      float* target = sums + ((kh + i) * s.KW + kw + j) * Block::kCount;
       PYCONV_UNROLL
       for (int v = 0; v < V; ++v)
         store_as(target + v * L::kCount, load_float<L>(target + v * L::kCount) + sum[i][j][v]);
@@ -116,7 +117,7 @@ PYCONV_INLINE void add_run(const Conv2dShape& s, const Run& run, const float* x,
   PYCONV_UNROLL
   for (int v = 0; v < Block::kVecs; ++v) {
     const float* d = dy + run.row * s.OW * s.C_in + c + v * L::kCount;
-    float* dbias = sums + s.KH * s.KW * s.C_in + c + v * L::kCount;
+    float* dbias = sums + s.KH * s.KW * Block::kCount + v * L::kCount;
     typename L::Float sum{};
     for (int64_t p = 0; p < run.count * s.OW; ++p) sum += load_float<L>(d + p * s.C_in);
     store_as(dbias, load_float<L>(dbias) + sum);
@@ -125,7 +126,7 @@ PYCONV_INLINE void add_run(const Conv2dShape& s, const Run& run, const float* x,
 
 }  // namespace
 
-// Each part's sums (taps, C), then its dbias (C).
+// Each part's sums in blocks; dbias is one tap more.
 size_t weight_workspace(const Conv2dShape& s) {
   return static_cast<size_t>(weight_parts(s) * (s.KH * s.KW + 1) * s.C_in) * sizeof(float);
 }
@@ -142,7 +143,7 @@ Status backward_weight(const Context& context, const Conv2dShape& shape, const f
     for (int64_t row = rows.begin; row < rows.end;) {
       const Run run = run_at(s, row, rows.end);
       for_channels<kSumVecs>(s.C_in, [&](auto block, int64_t c) PYCONV_LANES_BODY {
-        add_run<decltype(block)>(s, run, x, dy, c, sums);
+        add_run<decltype(block)>(s, run, x, dy, c, sums + c * (taps + 1));
       });
       row += run.count;
     }
@@ -152,12 +153,10 @@ Status backward_weight(const Context& context, const Conv2dShape& shape, const f
     const Range range = chunk_range(floats, chunks, chunk);
     for (int64_t part = 1; part < parts; ++part)
       for (int64_t i = range.begin; i < range.end; ++i) partials[i] += partials[part * floats + i];
-    for (int64_t i = range.begin; i < range.end; ++i) {
-      if (i < taps * C)
-        dweight[i] = partials[i];
-      else if (dbias)
-        dbias[i - taps * C] = partials[i];
-    }
+  });
+  for_blocked<kSumVecs>(taps + 1, C, [&](auto lanes, int64_t from, int64_t to) PYCONV_LANES_BODY {
+    float* out = to < taps * C ? dweight + to : dbias ? dbias + to - taps * C : nullptr;
+    if (out) store_as(out, load_float<decltype(lanes)>(partials + from));
   });
   return kOk;
 }
