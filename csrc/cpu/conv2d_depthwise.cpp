@@ -81,26 +81,16 @@ PYCONV_INLINE void run_tile_of(int64_t count, const Line& line, int64_t j, int64
   run_tile<Block, R, false>(line, j, c);
 }
 
-// The rows that the next line reads first, spread over this one's tiles: a tile's channels lie too far apart for
-// the hardware to foresee.
-struct Ahead {
-  const float* next;
-  int64_t lines;  // cache lines per tile
-
-  Ahead(const Line& line, int64_t tiles) {
-    const int64_t row = line.grid.source_W * line.C,
-                  reach = line.first == line.last ? 0 : max(line.first->dh, line.last[-1].dh) + 1;
-    next = line.source + reach * row;
-    lines = ceil_div(line.grid.step_h * row, tiles * 16);
-  }
-  PYCONV_INLINE_MEMBER void step() {
-    for (int64_t i = 0; i < lines; ++i, next += 16) __builtin_prefetch(next, 0, 2);
-  }
-};
+// The rows that are new to the next line.
+PYCONV_INLINE Ahead next_rows(const Line& line, int64_t tiles) {
+  const int64_t row = line.grid.source_W * line.C;
+  const int64_t reach = line.first == line.last ? 0 : max(line.first->dh, line.last[-1].dh) + 1;
+  return Ahead(line.source + reach * row, line.grid.step_h * row, tiles);
+}
 
 PYCONV_INLINE void run_line(const Line& line, const Range& inner) {
   const int64_t tiles = ceil_div(inner.end - inner.begin, kTileRows);
-  Ahead ahead(line, max(1, tiles * ceil_div(line.C, kTileColumns)));
+  Ahead ahead = next_rows(line, tiles * ceil_div(line.C, kTileColumns));
   for_channels<kTileVecs>(line.C, [&](auto block, int64_t c) PYCONV_LANES_BODY {
     using Block = decltype(block);
     for (int64_t j = 0; j < inner.begin; ++j) run_tile<Block, 1, true>(line, j, c);

@@ -22,6 +22,20 @@ PYCONV_INLINE void for_channels(int64_t C, const Body& body) {
   for_lanes(c, C, [&](auto lanes, int64_t i) PYCONV_LANES_BODY { body(ChannelBlock<decltype(lanes), 1>{}, i); });
 }
 
+// Memory read soon, fetched into L2 a share at each step: the channels of a block lie too far apart from pixel to
+// pixel for the hardware to foresee.
+struct Ahead {
+  const float* next = nullptr;
+  int64_t lines = 0;  // cache lines a step
+
+  Ahead() = default;
+  Ahead(const float* first, int64_t floats, int64_t steps)
+      : next(first), lines(ceil_div(floats, max(1, steps) * 16)) {}
+  PYCONV_INLINE_MEMBER void step() {
+    for (int64_t i = 0; i < lines; ++i, next += 16) __builtin_prefetch(next, 0, 2);
+  }
+};
+
 // Weights as the passes read and sum them: (channel blocks, taps, channels of the block). Where they lie in
 // (taps, C), C = 1024 puts all taps of a channel, and its pixels, into one set of the cache.
 // Calls copy(lanes, place in blocks, place in (taps, C)) for each vector.

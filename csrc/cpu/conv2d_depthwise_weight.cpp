@@ -17,6 +17,7 @@ int64_t weight_parts(const Conv2dShape& s) {
 struct Run {
   int64_t row, count;  // output rows, counted over all images
   Range kh;
+  Ahead x, dy;  // the next run's
 };
 
 PYCONV_INLINE Range kernel_rows(const Conv2dShape& s, int64_t row) {
@@ -26,20 +27,25 @@ PYCONV_INLINE Range kernel_rows(const Conv2dShape& s, int64_t row) {
   return {begin, max(begin, end)};
 }
 
-PYCONV_INLINE Run run_at(const Conv2dShape& s, int64_t row, int64_t last) {
-  Run run{row, 1, kernel_rows(s, row)};
+PYCONV_INLINE Run run_at(const Conv2dShape& s, const float* x, const float* dy, int64_t row, int64_t last) {
+  Run run{row, 1, kernel_rows(s, row), {}, {}};
   const int64_t image_end = min(last, (row / s.OH + 1) * s.OH);
   for (; row + run.count < image_end && (run.count + 1) * s.OW <= kRunPixels; ++run.count) {
     const Range next = kernel_rows(s, row + run.count);
     if (next.begin != run.kh.begin || next.end != run.kh.end) break;
   }
+  const int64_t steps = run.count * s.OW * ceil_div(s.C_in, kSumVecs * kVecFloats), line = s.W * s.C_in;
+  const int64_t next = row + run.count,
+                reach = (next % s.OH - 1) * s.stride_h - s.pad_top + (s.KH - 1) * s.dilation_h + 1;
+  run.x = Ahead(x + (next / s.OH * s.H + max(0, reach)) * line, run.count * s.stride_h * line, steps);
+  run.dy = Ahead(dy + next * s.OW * s.C_in, run.count * s.OW * s.C_in, steps);
   return run;
 }
 
 // Adds x * dy of a run to a channel block's sums (taps, channels) for taps [kh, kh + TH) x [kw, kw + TW).
 template <class Block, int TH, int TW>
-void add_taps(const Conv2dShape& s, const Run& run, const float* x, const float* dy, int64_t kh, int64_t kw,
-              int64_t c, float* sums) {
+void add_taps(const Conv2dShape& s, Run& run, const float* x, const float* dy, int64_t kh, int64_t kw, int64_t c,
+              float* sums) {
   using L = typename Block::Lane;
   using Float = typename L::Float;
   constexpr int V = Block::kVecs;
@@ -56,6 +62,8 @@ void add_taps(const Conv2dShape& s, const Run& run, const float* x, const float*
     const auto add_pixels = [&](auto inside, int64_t begin, int64_t end) PYCONV_LANES_BODY {
       for (int64_t ow = begin; ow < end; ++ow) {
         const float* p = in + ow * s.stride_w * C;
+        run.x.step();
+        run.dy.step();
         Float value[V];
         PYCONV_UNROLL
         for (int v = 0; v < V; ++v) value[v] = load_float<L>(d + ow * C + v * L::kCount);
@@ -90,9 +98,8 @@ void add_taps(const Conv2dShape& s, const Run& run, const float* x, const float*
 
 // The instance for a number of taps known only at run time: kernel rows together where they are three taps wide.
 template <class Block, int TW = kMaxTapColumns>
-PYCONV_INLINE void add_tap_columns(int64_t columns, int64_t rows, const Conv2dShape& s, const Run& run,
-                                   const float* x, const float* dy, int64_t kh, int64_t kw, int64_t c,
-                                   float* sums) {
+PYCONV_INLINE void add_tap_columns(int64_t columns, int64_t rows, const Conv2dShape& s, Run& run, const float* x,
+                                   const float* dy, int64_t kh, int64_t kw, int64_t c, float* sums) {
   if constexpr (TW > 1)
     if (columns < TW) return add_tap_columns<Block, TW - 1>(columns, rows, s, run, x, dy, kh, kw, c, sums);
   if constexpr (TW == 3) {
@@ -103,7 +110,7 @@ PYCONV_INLINE void add_tap_columns(int64_t columns, int64_t rows, const Conv2dSh
 }
 
 template <class Block>
-PYCONV_INLINE void add_run(const Conv2dShape& s, const Run& run, const float* x, const float* dy, int64_t c,
+PYCONV_INLINE void add_run(const Conv2dShape& s, Run& run, const float* x, const float* dy, int64_t c,
                            float* sums) {
   using L = typename Block::Lane;
   const int64_t blocks_w = ceil_div(s.KW, kMaxTapColumns);
@@ -141,7 +148,7 @@ Status backward_weight(const Context& context, const Conv2dShape& shape, const f
     for (int64_t i = 0; i < floats; ++i) sums[i] = 0;
     const Range rows = chunk_range(s.N * s.OH, parts, part);
     for (int64_t row = rows.begin; row < rows.end;) {
-      const Run run = run_at(s, row, rows.end);
+      Run run = run_at(s, x, dy, row, rows.end);
       for_channels<kSumVecs>(s.C_in, [&](auto block, int64_t c) PYCONV_LANES_BODY {
         add_run<decltype(block)>(s, run, x, dy, c, sums + c * (taps + 1));
       });
