@@ -127,6 +127,55 @@ struct AddCopies {
   }
 };
 
+// Pixels [first, first + count) of one kernel row: their patches are pieces of x, or copies where they overhang
+// the image's edge. Returns how many segments there are.
+PYCONV_INLINE int64_t row_segments(const WeightPass& pass, const Grid& grid, int64_t first, int64_t count,
+                                   int64_t kh, float* copies, Segment* segments) {
+  const Conv2dShape& s = pass.s;
+  const Tap& tap = grid.taps[kh * s.KW];
+  const int64_t C = s.C_in, run = s.KW * C, last = first + count;
+  const int64_t inner_begin = tap.dw >= 0 ? 0 : ceil_div(-tap.dw, s.stride_w);
+  const int64_t room = s.W - tap.dw - s.KW;
+  const int64_t inner_end = room >= 0 ? room / s.stride_w + 1 : 0;
+  const float* end = pass.x + s.N * s.H * s.W * C;
+  int64_t found = 0;
+  for (int64_t p = first, row_end; p < last; p = row_end) {
+    const int64_t row = p / s.OW, n = row / s.OH, h = row % s.OH * s.stride_h;
+    row_end = min(last, (row + 1) * s.OW);
+    if (h + tap.dh < 0 || h + tap.dh >= s.H) continue;
+    while (p < row_end) {
+      const int64_t ow = p % s.OW, w = ow * s.stride_w;
+      const float* base = pass.x + ((n * s.H + h) * s.W + w) * C;
+      if (ow >= inner_begin && ow < inner_end) {
+        const int64_t pixels = min(row_end - p, inner_end - ow);
+        segments[found++] = {base + (tap.dh * s.W + tap.dw) * C, p - first, pixels};
+        p += pixels;
+      } else {
+        copy_patch(grid, {base, h, w, end}, C, C, kh * run, kh * run + run, copies);
+        segments[found++] = {copies, p - first, 1};
+        copies += run;
+        ++p;
+      }
+    }
+  }
+  return found;
+}
+
+struct AddRows {
+  const Grid& grid;
+
+  PYCONV_INLINE_MEMBER void operator()(const WeightPass& pass, int64_t, int64_t first, int64_t count,
+                                       const float* packed, int64_t columns, float* sums) const {
+    alignas(64) float copies[kBlockPixels * kMaxWeightRows + kVecFloats];
+    Segment segments[kBlockPixels];
+    const int64_t run = pass.s.KW * pass.s.C_in;
+    for (int64_t kh = 0; kh < pass.s.KH; ++kh, sums += run * kTileColumns) {
+      const int64_t found = row_segments(pass, grid, first, count, kh, copies, segments);
+      outer_blocks(run, columns, {segments, found, pass.s.stride_w * pass.s.C_in, packed}, sums);
+    }
+  }
+};
+
 }  // namespace
 
 Status forward(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
@@ -148,8 +197,12 @@ Status backward_weight(const Context& context, const Conv2dShape& s, const float
                        float* dweight, float* dbias) {
   const WeightPass pass(s, dy, x);
   Tap* taps = reinterpret_cast<Tap*>(static_cast<char*>(context.workspace) + pass.workspace());
-  forward_grid(s, taps,
-               [&](const Grid& grid) { run_weight_pass(context, pass, dweight, dbias, AddCopies{grid}); });
+  forward_grid(s, taps, [&](const Grid& grid) {
+    if (rows_in_one_piece(s))
+      run_weight_pass(context, pass, dweight, dbias, AddRows{grid});
+    else
+      run_weight_pass(context, pass, dweight, dbias, AddCopies{grid});
+  });
   return kOk;
 }
 
