@@ -26,6 +26,7 @@ struct Points {
   const float* base[kTileRows];  // source pixel (i * step_h, j * step_w), which may lie outside the image
   int64_t h[kTileRows], w[kTileRows];
   int64_t h_min, h_max, w_min, w_max;
+  bool one_row;
 
   PYCONV_INLINE_MEMBER bool inside(const Grid& grid, const Tap& tap, int64_t i) const {
     const uint64_t row = static_cast<uint64_t>(h[i] + tap.dh), column = static_cast<uint64_t>(w[i] + tap.dw);
@@ -37,27 +38,43 @@ struct Points {
   }
 };
 
-PYCONV_INLINE Points points_at(const Pass& pass, const Grid& grid, int64_t first, int64_t count, Tile& tile) {
+struct Place {
+  int64_t n, i, j;  // image, row and column of a grid point
+};
+
+// The `count` points from `at` on, in y too; moves `at` behind them.
+PYCONV_INLINE Points points_at(const Pass& pass, const Grid& grid, Place& at, int64_t count, Tile& tile) {
   Points points;
   points.count = count;
-  int64_t n = first / (grid.H * grid.W), i = first / grid.W % grid.H, j = first % grid.W;
+  points.one_row = at.j + count <= grid.W;
+  const int64_t source_pixel = pass.channels.source_all(), target_pixel = pass.channels.target_all();
+  for (int64_t r = 0; r < count;) {
+    const int64_t h = at.i * grid.step_h, run = min(count - r, grid.W - at.j);
+    const float* base = pass.source + (at.n * grid.source_H + h) * grid.source_W * source_pixel;
+    float* y = pass.target + (grid.target_first + at.n * grid.target_n + at.i * grid.target_h) * target_pixel;
+    for (const int64_t end = r + run; r < end; ++r, ++at.j) {
+      points.h[r] = h;
+      points.w[r] = at.j * grid.step_w;
+      points.base[r] = base + points.w[r] * source_pixel;
+      tile.y[r] = y + at.j * grid.target_w * target_pixel;
+    }
+    if (at.j < grid.W) break;
+    at.j = 0;
+    if (++at.i == grid.H) at.i = 0, ++at.n;
+  }
+  if (points.one_row) {
+    points.h_min = points.h_max = points.h[0];
+    points.w_min = points.w[0];
+    points.w_max = points.w[count - 1];
+    return points;
+  }
   points.h_min = points.w_min = INT64_MAX;
   points.h_max = points.w_max = INT64_MIN;
   for (int64_t r = 0; r < count; ++r) {
-    const int64_t h = i * grid.step_h, w = j * grid.step_w;
-    points.h[r] = h;
-    points.w[r] = w;
-    points.h_min = min(points.h_min, h);
-    points.h_max = max(points.h_max, h);
-    points.w_min = min(points.w_min, w);
-    points.w_max = max(points.w_max, w);
-    points.base[r] = pass.source + ((n * grid.source_H + h) * grid.source_W + w) * pass.channels.source_all();
-    const int64_t pixel = grid.target_first + n * grid.target_n + i * grid.target_h + j * grid.target_w;
-    tile.y[r] = pass.target + pixel * pass.channels.target_all();
-    if (++j == grid.W) {
-      j = 0;
-      if (++i == grid.H) i = 0, ++n;
-    }
+    points.h_min = min(points.h_min, points.h[r]);
+    points.h_max = max(points.h_max, points.h[r]);
+    points.w_min = min(points.w_min, points.w[r]);
+    points.w_max = max(points.w_max, points.w[r]);
   }
   return points;
 }
@@ -73,10 +90,11 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
   parallel(point_chunks * splits, [&](int64_t chunk) {
     const Range range = chunk_range(total, point_chunks, chunk / splits, kTileRows);
     const Range units = chunk_range(blocks * groups, splits, chunk % splits);
+    Place at{range.begin / (grid.H * grid.W), range.begin / grid.W % grid.H, range.begin % grid.W};
     Tile tile;
     for (int64_t first = range.begin; first < range.end; first += kTileRows) {
       const int64_t count = min(kTileRows, range.end - first);
-      const Points points = points_at(pass, grid, first, count, tile);
+      const Points points = points_at(pass, grid, at, count, tile);
       for (int64_t unit = units.begin; unit < units.end;) {
         const int64_t group = unit / blocks, group_end = min(units.end, (group + 1) * blocks);
         const int64_t column = group * pass.channels.target;
