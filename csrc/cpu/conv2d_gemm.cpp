@@ -74,7 +74,8 @@ struct FillRows {
       const int64_t offset = (first.dh * grid.source_W + first.dw) * C;
       const float** rows = tile.a[tile.taps];
       tile.b[tile.taps++] = packed + t * C * kTileColumns;
-      for (int64_t r = 0; r < points.count; ++r) rows[r] = points.base[r] + offset;
+      PYCONV_UNROLL
+      for (int r = 0; r < kTileRows; ++r) rows[r] = points.base[r] + offset;
       if (points.all_inside(grid, first) && points.all_inside(grid, last)) continue;
       for (int64_t r = 0; r < points.count; ++r) {
         if (points.inside(grid, first, r) && points.inside(grid, last, r)) continue;

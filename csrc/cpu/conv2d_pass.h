@@ -26,7 +26,6 @@ struct Points {
   const float* base[kTileRows];  // source pixel (i * step_h, j * step_w), which may lie outside the image
   int64_t h[kTileRows], w[kTileRows];
   int64_t h_min, h_max, w_min, w_max;
-  bool one_row;
 
   PYCONV_INLINE_MEMBER bool inside(const Grid& grid, const Tap& tap, int64_t i) const {
     const uint64_t row = static_cast<uint64_t>(h[i] + tap.dh), column = static_cast<uint64_t>(w[i] + tap.dw);
@@ -46,35 +45,37 @@ struct Place {
 PYCONV_INLINE Points points_at(const Pass& pass, const Grid& grid, Place& at, int64_t count, Tile& tile) {
   Points points;
   points.count = count;
-  points.one_row = at.j + count <= grid.W;
-  const int64_t source_pixel = pass.channels.source_all(), target_pixel = pass.channels.target_all();
-  for (int64_t r = 0; r < count;) {
-    const int64_t h = at.i * grid.step_h, run = min(count - r, grid.W - at.j);
-    const float* base = pass.source + (at.n * grid.source_H + h) * grid.source_W * source_pixel;
-    float* y = pass.target + (grid.target_first + at.n * grid.target_n + at.i * grid.target_h) * target_pixel;
-    for (const int64_t end = r + run; r < end; ++r, ++at.j) {
-      points.h[r] = h;
-      points.w[r] = at.j * grid.step_w;
-      points.base[r] = base + points.w[r] * source_pixel;
-      tile.y[r] = y + at.j * grid.target_w * target_pixel;
+  points.h_min = points.w_min = INT64_MAX;
+  points.h_max = points.w_max = INT64_MIN;
+  const int64_t source_step = grid.step_w * pass.channels.source_all();
+  const int64_t target_step = grid.target_w * pass.channels.target_all();
+  for (int64_t r = 0; r < count;) {  // one turn for each row that the tile meets
+    const int64_t run = min(count - r, grid.W - at.j), h = at.i * grid.step_h, w = at.j * grid.step_w;
+    const int64_t row = at.n * grid.source_H + h;
+    const float* base = pass.source + row * grid.source_W * pass.channels.source_all() + at.j * source_step;
+    float* y = pass.target + at.j * target_step +
+               (grid.target_first + at.n * grid.target_n + at.i * grid.target_h) * pass.channels.target_all();
+    const auto set = [&](int64_t place, int64_t k) {
+      points.h[place] = h;
+      points.w[place] = w + k * grid.step_w;
+      points.base[place] = base + k * source_step;
+      tile.y[place] = y + k * target_step;
+    };
+    if (run == count) {  // the usual case: a constant number of turns, in vectors, of which some may be idle
+      PYCONV_UNROLL
+      for (int k = 0; k < kTileRows; ++k) set(k, k);
+    } else {
+      for (int64_t k = 0; k < run; ++k) set(r + k, k);
     }
+    points.h_min = min(points.h_min, h);
+    points.h_max = max(points.h_max, h);
+    points.w_min = min(points.w_min, w);
+    points.w_max = max(points.w_max, w + (run - 1) * grid.step_w);
+    r += run;
+    at.j += run;
     if (at.j < grid.W) break;
     at.j = 0;
     if (++at.i == grid.H) at.i = 0, ++at.n;
-  }
-  if (points.one_row) {
-    points.h_min = points.h_max = points.h[0];
-    points.w_min = points.w[0];
-    points.w_max = points.w[count - 1];
-    return points;
-  }
-  points.h_min = points.w_min = INT64_MAX;
-  points.h_max = points.w_max = INT64_MIN;
-  for (int64_t r = 0; r < count; ++r) {
-    points.h_min = min(points.h_min, points.h[r]);
-    points.h_max = max(points.h_max, points.h[r]);
-    points.w_min = min(points.w_min, points.w[r]);
-    points.w_max = max(points.w_max, points.w[r]);
   }
   return points;
 }
