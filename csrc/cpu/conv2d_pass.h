@@ -7,6 +7,8 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
 
+constexpr int64_t kBandFloats = 1 << 16;
+
 struct Pass {
   Channels channels;
   int64_t taps;         // of all grids
@@ -88,29 +90,34 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
   const int64_t point_chunks = ceil_div(total, 16 * kTileRows);
   // Few pixels: the output channels are shared out as well. Each output is computed alone, so this moves no bits.
   const int64_t splits = point_chunks >= 64 ? 1 : blocks * groups;
+  // Column blocks whose weights stay in L2 while the chunk's points go by.
+  const int64_t band = max(1, kBandFloats / max(1, grid.tap_count * pass.channels.source * kTileColumns));
   parallel(point_chunks * splits, [&](int64_t chunk) {
     const Range range = chunk_range(total, point_chunks, chunk / splits, kTileRows);
     const Range units = chunk_range(blocks * groups, splits, chunk % splits);
-    Place at{range.begin / (grid.H * grid.W), range.begin / grid.W % grid.H, range.begin % grid.W};
     Tile tile;
-    for (int64_t first = range.begin; first < range.end; first += kTileRows) {
-      const int64_t count = min(kTileRows, range.end - first);
-      const Points points = points_at(pass, grid, at, count, tile);
-      for (int64_t unit = units.begin; unit < units.end;) {
-        const int64_t group = unit / blocks, group_end = min(units.end, (group + 1) * blocks);
-        const int64_t column = group * pass.channels.target;
-        const float* packed =
-            pass.packed + (group * blocks * pass.taps + first_tap) * pass.channels.source * kTileColumns;
-        for (int64_t r = 0; r < count; ++r) tile.y[r] += column;
-        tile.bias = pass.bias ? pass.bias + column : nullptr;
-        tile.columns = pass.channels.target;
-        tile.accumulate = false;
-        fill(points, group, packed, tile, [&] {
-          multiply_blocks(count, tile, pass.block_floats(), unit - group * blocks, group_end - group * blocks);
-          tile.accumulate = true;
-        });
-        for (int64_t r = 0; r < count; ++r) tile.y[r] -= column;
-        unit = group_end;
+    for (int64_t band_begin = units.begin; band_begin < units.end; band_begin += band) {
+      const int64_t band_end = min(units.end, band_begin + band);
+      Place at{range.begin / (grid.H * grid.W), range.begin / grid.W % grid.H, range.begin % grid.W};
+      for (int64_t first = range.begin; first < range.end; first += kTileRows) {
+        const int64_t count = min(kTileRows, range.end - first);
+        const Points points = points_at(pass, grid, at, count, tile);
+        for (int64_t unit = band_begin; unit < band_end;) {
+          const int64_t group = unit / blocks, group_end = min(band_end, (group + 1) * blocks);
+          const int64_t column = group * pass.channels.target;
+          const float* packed =
+              pass.packed + (group * blocks * pass.taps + first_tap) * pass.channels.source * kTileColumns;
+          for (int64_t r = 0; r < count; ++r) tile.y[r] += column;
+          tile.bias = pass.bias ? pass.bias + column : nullptr;
+          tile.columns = pass.channels.target;
+          tile.accumulate = false;
+          fill(points, group, packed, tile, [&] {
+            multiply_blocks(count, tile, pass.block_floats(), unit - group * blocks, group_end - group * blocks);
+            tile.accumulate = true;
+          });
+          for (int64_t r = 0; r < count; ++r) tile.y[r] -= column;
+          unit = group_end;
+        }
       }
     }
   });
@@ -126,15 +133,20 @@ PYCONV_INLINE void pack_weight(const Conv2dShape& s, const Pass& pass, const Tap
     const float* kernel = weight + taps[chunk % pass.taps].kernel * (s.C_in / s.groups) * s.C_out;
     float* out = packed + chunk * rows * kTileColumns;
     const int64_t width = min(kTileColumns, columns - block * kTileColumns);
-    for (int64_t k = 0; k < rows; ++k, out += kTileColumns) {
-      int64_t c = 0;
-      for (; c < width; ++c) {
-        const int64_t column = block * kTileColumns + c;
-        out[c] = transposed ? kernel[column * s.C_out + group * rows + k]
-                            : kernel[k * s.C_out + group * columns + column];
+    if (transposed) {
+      // Along the rows of the kernel, some at a time: neither side then leaves the nearest cache.
+      for (int64_t begin = 0; begin < rows; begin += kTileColumns) {
+        const int64_t end = min(rows, begin + kTileColumns);
+        for (int64_t c = 0; c < kTileColumns; ++c) {
+          const float* in = kernel + (block * kTileColumns + c) * s.C_out + group * rows;
+          for (int64_t k = begin; k < end; ++k) out[k * kTileColumns + c] = c < width ? in[k] : 0;
+        }
       }
-      for (; c < kTileColumns; ++c) out[c] = 0;
+      return;
     }
+    kernel += group * columns + block * kTileColumns;
+    for (int64_t k = 0; k < rows; ++k, out += kTileColumns, kernel += s.C_out)
+      for (int64_t c = 0; c < kTileColumns; ++c) out[c] = c < width ? kernel[c] : 0;
   });
 }
 
