@@ -82,6 +82,20 @@ PYCONV_INLINE Points points_at(const Pass& pass, const Grid& grid, Place& at, in
   return points;
 }
 
+// The next tile's pixels, roughly: it mostly lies right of this one.
+PYCONV_INLINE void fetch_ahead(const Pass& pass, const Grid& grid, const Points& points, const Tile& tile,
+                               int64_t first_column, int64_t columns) {
+  const int64_t target_step = grid.target_w * pass.channels.target_all();
+  const int64_t source_step = grid.step_w * pass.channels.source_all();
+  for (int64_t r = 0; r < points.count; ++r) {
+    const float* y = tile.y[r] + kTileRows * target_step + first_column;
+    for (int64_t c = 0; c < columns; c += 16) __builtin_prefetch(y + c, 1, 2);
+    if (grid.tap_count != 1) continue;
+    const float* x = points.base[r] + kTileRows * source_step;
+    for (int64_t c = 0; c < pass.channels.source_all(); c += 16) __builtin_prefetch(x + c, 0, 2);
+  }
+}
+
 // Walks the grid. `fill(points, grid, group, packed, tile, multiply)` sets the tile's rows and calls
 // `multiply()` one or more times; from the second on, the tile must accumulate.
 template <class Fill>
@@ -102,6 +116,7 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
       for (int64_t first = range.begin; first < range.end; first += kTileRows) {
         const int64_t count = min(kTileRows, range.end - first);
         const Points points = points_at(pass, grid, at, count, tile);
+        fetch_ahead(pass, grid, points, tile, band_begin * kTileColumns, (band_end - band_begin) * kTileColumns);
         for (int64_t unit = band_begin; unit < band_end;) {
           const int64_t group = unit / blocks, group_end = min(band_end, (group + 1) * blocks);
           const int64_t column = group * pass.channels.target;
