@@ -90,9 +90,8 @@ PYCONV_INLINE void fetch_ahead(const Pass& pass, const Grid& grid, const Points&
   for (int64_t r = 0; r < points.count; ++r) {
     const float* y = tile.y[r] + kTileRows * target_step + first_column;
     for (int64_t c = 0; c < columns; c += 16) __builtin_prefetch(y + c, 1, 2);
-    if (grid.tap_count != 1) continue;
     const float* x = points.base[r] + kTileRows * source_step;
-    for (int64_t c = 0; c < pass.channels.source_all(); c += 16) __builtin_prefetch(x + c, 0, 2);
+    for (int64_t c = 16; c <= pass.channels.source_all(); c += 16) __builtin_prefetch(x + c - 16, 0, 2);
   }
 }
 
