@@ -4,8 +4,8 @@
 // Outputs are overwritten unless marked `accumulates`; outputs never overlap inputs unless marked `in place`.
 // Sizes may be 0: nothing is read, outputs that have elements are written (a sum over nothing is 0).
 // NaN passes through every op (ReLU and max pooling included); the first of equal maxima wins, row by row.
-// Bitwise reproducible on one backend at any thread count: chunks depend on shapes alone, and a reduction
-// adds at most 16 partial sums, in order. The caller has checked all arguments; a Status reports what only
+// Bitwise reproducible on one backend at any thread count: chunks and partial sums depend on shapes alone, and
+// partial sums are added in order. The caller has checked all arguments; a Status reports what only
 // the backend can see.
 #pragma once
 
@@ -130,6 +130,98 @@ struct Kernels {
   // row shift, column shift, flips (bit 31 horizontal, bit 30 vertical).
   Status (*random_affine)(const Context&, const RandomAffineShape&, const uint32_t* rng, const int32_t* index,
                           float* matrix);
+};
+
+// ---- fused entries: one pass over memory where the plain entries above take several. A backend offers what pays
+// there: a null entry, or a shape without the bit, leaves the planner with the plain calls. Results are those of
+// the plain calls they replace, rounding apart.
+
+// What a reader makes of x: relu?(scale * x + shift), channel by channel. Padding is 0 after it. scale null: x.
+struct Normalization {
+  const float *scale, *shift;  // (C)
+  int32_t relu;
+};
+
+// batch_norm's statistics over all pixels of a tensor, and the Normalization that they make. mean null: none.
+struct BatchNormStatistics {
+  float epsilon, momentum;
+  const float *gamma, *beta;               // null: 1, 0
+  float *running_mean, *running_variance;  // updated in place; null to skip
+  float *mean, *rstd, *scale, *shift;      // (C), written
+};
+
+// From a convolution's sums to y: bias, ReLU, then one of
+//   statistics of y, for a batch normalisation that y's readers apply;
+//   output, a normalisation known beforehand (prediction), applied before y is written.
+// pooled (null: none; needs even OH and OW) takes the maxima of 2x2 windows of y after `output`, or, where the
+// statistics' gamma is negative, the minima, and where it is 0 the first: what the maximum of the normalised
+// values comes from. argmax as in max_pool2d. y may be null beside pooled.
+struct Conv2dEpilogue {
+  int32_t relu;
+  Normalization output;
+  BatchNormStatistics statistics;
+  float* pooled;    // (N, OH / 2, OW / 2, C_out)
+  uint8_t* argmax;  // the same, or null
+};
+
+// The gradient of a batch normalisation (and a ReLU after it), up to the pass over its elements: with d = dy where
+// the ReLU let y pass, else 0, sums of d and d * (x - mean) give dgamma, dbeta and coefficients (3, C):
+// dx = coefficients[0] * d + coefficients[1] * x + coefficients[2].
+struct BatchNormReduction {
+  int64_t M;                    // rows that were normalised; pooling left some of them out of dy
+  const float* x;               // of dy's shape: what was normalised
+  Normalization normalization;  // as the forward pass had it, for relu
+  const float *gamma, *mean, *rstd;
+  float *dgamma, *dbeta, *coefficients;  // dgamma, dbeta may be null
+};
+
+// dy of a convolution, made from what follows it: d, spread over 2x2 windows where argmax is given; 0 where the
+// ReLU behind the normalisation was closed; then the batch normalisation's dx (coefficients null: d); 0 where the
+// ReLU before it was closed.
+struct Conv2dGradient {
+  const float* d;         // (N, OH, OW, C_out), or (N, OH / 2, OW / 2, C_out)
+  const uint8_t* argmax;  // null: no pooling
+  const float* y;         // what the convolution wrote
+  int32_t relu;           // between convolution and normalisation
+  Normalization normalization;
+  const float* coefficients;
+  float* dy;  // written for backward_input; null to skip
+};
+
+// What conv2d_fusions answers.
+enum Conv2dFusion : uint32_t {
+  kFuseEpilogue = 1,   // conv2d_fused: ReLU, statistics, output
+  kFusePool = 2,       // conv2d_fused: pooled
+  kFuseInput = 4,      // conv2d_fused and conv2d_backward_weight_fused: a Normalization of x
+  kFuseReduction = 8,  // conv2d_backward_input_fused
+  kFuseGradient = 16,  // conv2d_backward_weight_fused
+};
+
+struct FusedKernels {
+  uint32_t (*conv2d_fusions)(const Context&, const Conv2dShape&);
+  // Weights as the algorithm wants them, for calls to come with the same context and shape: `prepared` there.
+  Status (*conv2d_prepare)(const Context&, const Conv2dShape&, const float* weight, float* prepared);
+  size_t (*conv2d_prepared_bytes)(const Context&, const Conv2dShape&);
+  // prepared null: made from weight, in the workspace.
+  Status (*conv2d_fused)(const Context&, const Conv2dShape&, const float* x, const Normalization& input,
+                         const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue&,
+                         float* y);
+  // dx is the dy of the reduction.
+  Status (*conv2d_backward_input_fused)(const Context&, const Conv2dShape&, const float* dy, const float* weight,
+                                        const BatchNormReduction&, float* dx);
+  Status (*conv2d_backward_weight_fused)(const Context&, const Conv2dShape&, const Conv2dGradient&, const float* x,
+                                         const Normalization& input, float* dweight, float* dbias);
+  size_t (*conv2d_fused_workspace)(const Context&, const Conv2dShape&, Conv2dPass);
+
+  // y = the Normalization of x (M, C); in place allowed.
+  Status (*normalize)(const Context&, const BatchNormShape&, const float* x, const Normalization&, float* y);
+  // The Normalization of a batch normalisation in prediction: scale and shift (C) from its four parameters.
+  Status (*batch_norm_fold)(const Context&, const BatchNormShape&, const float* gamma, const float* beta,
+                            const float* mean, const float* variance, float* scale, float* shift);
+  // As Conv2dEpilogue::pooled, of an x that lies in memory; any window.
+  Status (*max_pool2d_signed)(const Context&, const Pool2dShape&, const float* x, const float* gamma, float* y,
+                              void* argmax);
+  Status (*batch_norm_reduce)(const Context&, const BatchNormShape&, const float* dy, const BatchNormReduction&);
 };
 
 }  // namespace pyconv

@@ -47,63 +47,77 @@ int tile_size(Choice choice) {
   return choice == Choice::kWinogradF4 ? 4 : 2;
 }
 
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass) {
+  const Choice choice = choose(context, s, Conv2dPass::kForward);
+  switch (choice) {
+    case Choice::kDirect:
+      return direct::forward(context, s, pass);
+    case Choice::kIm2col:
+      return im2col::forward(context, s, pass);
+    case Choice::kDepthwise:
+      return depthwise::forward(context, s, pass);
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      return winograd::forward(context, s, tile_size(choice), pass);
+    case Choice::kUnfit:
+      break;
+  }
+  return kUnfit;
+}
+
+Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& pass) {
+  const Choice choice = choose(context, s, Conv2dPass::kBackwardInput);
+  switch (choice) {
+    case Choice::kDirect:
+      return direct::backward_input(context, s, pass);
+    case Choice::kIm2col:
+      return im2col::backward_input(context, s, pass);
+    case Choice::kDepthwise:
+      return depthwise::backward_input(context, s, pass);
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      return winograd::backward_input(context, s, tile_size(choice), pass);
+    case Choice::kUnfit:
+      break;
+  }
+  return kUnfit;
+}
+
+Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& pass) {
+  const Choice choice = choose(context, s, Conv2dPass::kBackwardWeight);
+  switch (choice) {
+    case Choice::kDirect:
+      return direct::backward_weight(context, s, pass);
+    case Choice::kIm2col:
+      return im2col::backward_weight(context, s, pass);
+    case Choice::kDepthwise:
+      return depthwise::backward_weight(context, s, pass);
+    case Choice::kWinogradF2:
+    case Choice::kWinogradF4:
+      return winograd::backward_weight(context, s, tile_size(choice), pass);
+    case Choice::kUnfit:
+      break;
+  }
+  return kUnfit;
+}
+
 }  // namespace
 
 Status conv2d(const Context& context, const Conv2dShape& s, const float* x, const float* weight, const float* bias,
               float* y) {
-  const Choice choice = choose(context, s, Conv2dPass::kForward);
-  switch (choice) {
-    case Choice::kDirect:
-      return direct::forward(context, s, x, weight, bias, y);
-    case Choice::kIm2col:
-      return im2col::forward(context, s, x, weight, bias, y);
-    case Choice::kDepthwise:
-      return depthwise::forward(context, s, x, weight, bias, y);
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      return winograd::forward(context, s, tile_size(choice), x, weight, bias, y);
-    case Choice::kUnfit:
-      break;
-  }
-  return kUnfit;
+  return forward(context, s, {x, weight, bias, y});
 }
 
 Status conv2d_backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
                              float* dx) {
-  const Choice choice = choose(context, s, Conv2dPass::kBackwardInput);
-  switch (choice) {
-    case Choice::kDirect:
-      return direct::backward_input(context, s, dy, weight, dx);
-    case Choice::kIm2col:
-      return im2col::backward_input(context, s, dy, weight, dx);
-    case Choice::kDepthwise:
-      return depthwise::backward_input(context, s, dy, weight, dx);
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      return winograd::backward_input(context, s, tile_size(choice), dy, weight, dx);
-    case Choice::kUnfit:
-      break;
-  }
-  return kUnfit;
+  return backward_input(context, s, {dy, weight, dx});
 }
 
 Status conv2d_backward_weight(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
                               float* dweight, float* dbias) {
-  const Choice choice = choose(context, s, Conv2dPass::kBackwardWeight);
-  switch (choice) {
-    case Choice::kDirect:
-      return direct::backward_weight(context, s, dy, x, dweight, dbias);
-    case Choice::kIm2col:
-      return im2col::backward_weight(context, s, dy, x, dweight, dbias);
-    case Choice::kDepthwise:
-      return depthwise::backward_weight(context, s, dy, x, dweight, dbias);
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      return winograd::backward_weight(context, s, tile_size(choice), dy, x, dweight, dbias);
-    case Choice::kUnfit:
-      break;
-  }
-  return kUnfit;
+  Conv2dGradient gradient{};
+  gradient.d = dy;
+  return backward_weight(context, s, {gradient, x, dweight, dbias});
 }
 
 size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass pass) {

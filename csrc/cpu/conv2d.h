@@ -60,45 +60,61 @@ PYCONV_INLINE void backward_input_grids(const Conv2dShape& s, Tap* taps, const V
   }
 }
 
+// The arguments of a pass, plain (all else at its default) or fused.
+struct ForwardPass {
+  const float* x;
+  const float* weight;
+  const float* bias;
+  float* y;
+  Normalization input{};
+  const float* prepared = nullptr;
+  Conv2dEpilogue epilogue{};
+};
+struct BackwardInputPass {
+  const float* dy;
+  const float* weight;
+  float* dx;
+  BatchNormReduction reduction{};  // mean null: none
+};
+struct BackwardWeightPass {
+  Conv2dGradient gradient;
+  const float* x;
+  float* dweight;
+  float* dbias;
+  Normalization input{};
+};
+
 // Each algorithm's passes. Workspace sizes are in bytes.
+#define PYCONV_ALGORITHM                                                                     \
+  Status forward(const Context&, const Conv2dShape&, const ForwardPass&);                    \
+  Status backward_input(const Context&, const Conv2dShape&, const BackwardInputPass&);       \
+  Status backward_weight(const Context&, const Conv2dShape&, const BackwardWeightPass&);
 namespace direct {
-Status forward(const Context&, const Conv2dShape&, const float* x, const float* weight, const float* bias,
-               float* y);
-Status backward_input(const Context&, const Conv2dShape&, const float* dy, const float* weight, float* dx);
-Status backward_weight(const Context&, const Conv2dShape&, const float* dy, const float* x, float* dweight,
-                       float* dbias);
-}  // namespace direct
-
+PYCONV_ALGORITHM
+}
 namespace im2col {
-Status forward(const Context&, const Conv2dShape&, const float* x, const float* weight, const float* bias,
-               float* y);
-Status backward_input(const Context&, const Conv2dShape&, const float* dy, const float* weight, float* dx);
-Status backward_weight(const Context&, const Conv2dShape&, const float* dy, const float* x, float* dweight,
-                       float* dbias);
-}  // namespace im2col
-
+PYCONV_ALGORITHM
+}
 namespace depthwise {
-Status forward(const Context&, const Conv2dShape&, const float* x, const float* weight, const float* bias,
-               float* y);
-Status backward_input(const Context&, const Conv2dShape&, const float* dy, const float* weight, float* dx);
-Status backward_weight(const Context&, const Conv2dShape&, const float* dy, const float* x, float* dweight,
-                       float* dbias);
+PYCONV_ALGORITHM
 size_t workspace(const Conv2dShape&, Conv2dPass);
 }  // namespace depthwise
+#undef PYCONV_ALGORITHM
 
 // `out` is the tile's size, 4 or 2: F(4x4, 3x3) or F(2x2, 3x3).
 namespace winograd {
 bool fits(const Conv2dShape&);
-Status forward(const Context&, const Conv2dShape&, int out, const float* x, const float* weight, const float* bias,
-               float* y);
-Status backward_input(const Context&, const Conv2dShape&, int out, const float* dy, const float* weight,
-                      float* dx);
-Status backward_weight(const Context&, const Conv2dShape&, int out, const float* dy, const float* x,
-                       float* dweight, float* dbias);
+Status forward(const Context&, const Conv2dShape&, int out, const ForwardPass&);
+Status backward_input(const Context&, const Conv2dShape&, int out, const BackwardInputPass&);
+Status backward_weight(const Context&, const Conv2dShape&, int out, const BackwardWeightPass&);
 size_t workspace(const Conv2dShape&, int out, Conv2dPass);
+void prepare(const Conv2dShape&, int out, const float* weight, float* prepared);
+size_t prepared_bytes(const Conv2dShape&, int out);
 }  // namespace winograd
 
-// direct and im2col lay their workspace out alike.
+// direct and im2col pack weights and lay their workspace out alike.
 size_t packed_workspace(const Conv2dShape&, Conv2dPass);
+void prepare_packed(const Context&, const Conv2dShape&, const float* weight, float* prepared);
+size_t packed_bytes(const Conv2dShape&);
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA

@@ -151,24 +151,22 @@ size_t workspace(const Conv2dShape& s, Conv2dPass pass) {
          static_cast<size_t>(max(1, grids)) * sizeof(Grid);
 }
 
-Status forward(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
-               const float* bias, float* y) {
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
   const float* packed = static_cast<const float*>(context.workspace);
-  forward_grid(s, pack_weight(context, s, weight), [&](const Grid& grid) {
-    run({&grid, 1, 1, s.C_in, s.KH * s.KW, x, packed, bias, y}, s.N, s.OH, s.OW);
+  forward_grid(s, pack_weight(context, s, p.weight), [&](const Grid& grid) {
+    run({&grid, 1, 1, s.C_in, s.KH * s.KW, p.x, packed, p.bias, p.y}, s.N, s.OH, s.OW);
   });
   return kOk;
 }
 
-Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
-                      float* dx) {
+Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
   const float* packed = static_cast<const float*>(context.workspace);
-  Tap* taps = pack_weight(context, s, weight);
+  Tap* taps = pack_weight(context, s, p.weight);
   Grid* grids = reinterpret_cast<Grid*>(taps + s.KH * s.KW);
   int64_t count = 0;
   backward_input_grids(s, taps, [&](const Grid& grid) { grids[count++] = grid; });
-  run({grids, min(s.stride_h, s.H), min(s.stride_w, s.W), s.C_in, s.KH * s.KW, dy, packed, nullptr, dx}, s.N, s.H,
-      s.W);
+  run({grids, min(s.stride_h, s.H), min(s.stride_w, s.W), s.C_in, s.KH * s.KW, p.dy, packed, nullptr, p.dx}, s.N,
+      s.H, s.W);
   return kOk;
 }
 

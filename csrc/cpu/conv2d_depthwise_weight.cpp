@@ -138,8 +138,9 @@ size_t weight_workspace(const Conv2dShape& s) {
   return static_cast<size_t>(weight_parts(s) * (s.KH * s.KW + 1) * s.C_in) * sizeof(float);
 }
 
-Status backward_weight(const Context& context, const Conv2dShape& shape, const float* dy, const float* x,
-                       float* dweight, float* dbias) {
+Status backward_weight(const Context& context, const Conv2dShape& shape, const BackwardWeightPass& pass) {
+  const float *dy = pass.gradient.d, *x = pass.x;
+  float *dweight = pass.dweight, *dbias = pass.dbias;
   const int64_t parts = weight_parts(shape), taps = shape.KH * shape.KW, C = shape.C_in, floats = (taps + 1) * C;
   float* partials = static_cast<float*>(context.workspace);
   parallel(parts, [&](int64_t part) {

@@ -76,21 +76,18 @@ struct AddTaps {
 
 }  // namespace
 
-Status forward(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
-               const float* bias, float* y) {
-  run_pass(context, s, false, x, weight, bias, y, FillPointers{});
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
+  run_forward(context, s, p, FillPointers{});
   return kOk;
 }
 
-Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
-                      float* dx) {
-  run_pass(context, s, true, dy, weight, nullptr, dx, FillPointers{});
+Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
+  run_backward_input(context, s, p, FillPointers{});
   return kOk;
 }
 
-Status backward_weight(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
-                       float* dweight, float* dbias) {
-  run_weight_pass(context, WeightPass(s, dy, x), dweight, dbias, AddTaps{});
+Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
+  run_weight_pass(context, WeightPass(s, p), AddTaps{});
   return kOk;
 }
 
@@ -98,10 +95,20 @@ Status backward_weight(const Context& context, const Conv2dShape& s, const float
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 
+void prepare_packed(const Context& context, const Conv2dShape& s, const float* weight, float* prepared) {
+  Tap* taps = static_cast<Tap*>(context.workspace);
+  write_taps(s, false, taps);
+  pack_weight(s, make_pass(s, false), taps, weight, false, prepared);
+}
+
+size_t packed_bytes(const Conv2dShape& s) {
+  return static_cast<size_t>(PassWorkspace(s, false).packed_floats) * sizeof(float);
+}
+
 size_t packed_workspace(const Conv2dShape& s, Conv2dPass pass) {
   if (pass == Conv2dPass::kBackwardWeight)
-    return WeightPass(s, nullptr, nullptr).workspace() + static_cast<size_t>(s.KH * s.KW) * sizeof(Tap);
-  return pass_workspace(s, pass == Conv2dPass::kBackwardInput);
+    return WeightPass(s, {}).workspace() + static_cast<size_t>(s.KH * s.KW) * sizeof(Tap);
+  return PassWorkspace(s, pass == Conv2dPass::kBackwardInput).bytes();
 }
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA

@@ -189,30 +189,27 @@ struct AddRows {
 
 }  // namespace
 
-Status forward(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
-               const float* bias, float* y) {
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
   if (rows_in_one_piece(s))
-    run_pass(context, s, false, x, weight, bias, y, FillRows{s.KW});
+    run_forward(context, s, p, FillRows{s.KW});
   else
-    run_pass(context, s, false, x, weight, bias, y, FillCopies{});
+    run_forward(context, s, p, FillCopies{});
   return kOk;
 }
 
-Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
-                      float* dx) {
-  run_pass(context, s, true, dy, weight, nullptr, dx, FillCopies{});
+Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
+  run_backward_input(context, s, p, FillCopies{});
   return kOk;
 }
 
-Status backward_weight(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
-                       float* dweight, float* dbias) {
-  const WeightPass pass(s, dy, x);
+Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
+  const WeightPass pass(s, p);
   Tap* taps = reinterpret_cast<Tap*>(static_cast<char*>(context.workspace) + pass.workspace());
   forward_grid(s, taps, [&](const Grid& grid) {
     if (rows_in_one_piece(s))
-      run_weight_pass(context, pass, dweight, dbias, AddRows{grid});
+      run_weight_pass(context, pass, AddRows{grid});
     else
-      run_weight_pass(context, pass, dweight, dbias, AddCopies{grid});
+      run_weight_pass(context, pass, AddCopies{grid});
   });
   return kOk;
 }

@@ -2,7 +2,7 @@
 // `multiply`. How a tile's rows are had (pointers into the image, or copies) is the algorithm's.
 #pragma once
 
-#include "conv2d.h"
+#include "conv2d_epilogue.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
@@ -95,26 +95,53 @@ PYCONV_INLINE void fetch_ahead(const Pass& pass, const Grid& grid, const Points&
   }
 }
 
+// What to do with a chunk's outputs while they are in the cache: an epilogue's policy with its type erased.
+struct Finish {
+  const void* policy = nullptr;  // null: nothing
+  void (*run)(const void*, float* const* rows, int64_t count, int64_t begin, int64_t end, const ChannelSums&) = nullptr;
+  Totals totals{};
+
+  template <class Policy>
+  static PYCONV_INLINE_MEMBER Finish with(const Policy& policy, const Totals& totals) {
+    return {&policy,
+            [](const void* p, float* const* rows, int64_t count, int64_t begin, int64_t end,
+               const ChannelSums& sums) {
+              const Policy& self = *static_cast<const Policy*>(p);
+              finish_rows(self, rows, count, begin, end, true, sums);
+              self.end_block(sums, begin, end, count);
+            },
+            totals};
+  }
+};
+
+constexpr int64_t kChunkTiles = 16;
+PYCONV_INLINE int64_t point_chunks(int64_t points) {
+  return ceil_div(points, kChunkTiles * kTileRows);
+}
+
 // Walks the grid. `fill(points, grid, group, packed, tile, multiply)` sets the tile's rows and calls
 // `multiply()` one or more times; from the second on, the tile must accumulate.
 template <class Fill>
-PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_tap, const Fill& fill) {
+PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_tap, const Finish& finish,
+                            int64_t first_chunk, const Fill& fill) {
   const int64_t total = grid.points(), blocks = pass.column_blocks(), groups = pass.channels.groups;
-  const int64_t point_chunks = ceil_div(total, 16 * kTileRows);
+  const int64_t runs = point_chunks(total);
   // Few pixels: the output channels are shared out as well. Each output is computed alone, so this moves no bits.
-  const int64_t splits = point_chunks >= 64 ? 1 : blocks * groups;
+  const int64_t splits = runs >= 64 ? 1 : blocks * groups;
   // Column blocks whose weights stay in L2 while the chunk's points go by.
   const int64_t band = max(1, kBandFloats / max(1, grid.tap_count * pass.channels.source * kTileColumns));
-  parallel(point_chunks * splits, [&](int64_t chunk) {
-    const Range range = chunk_range(total, point_chunks, chunk / splits, kTileRows);
+  parallel(runs * splits, [&](int64_t chunk) {
+    const Range range = chunk_range(total, runs, chunk / splits, kTileRows);
     const Range units = chunk_range(blocks * groups, splits, chunk % splits);
     Tile tile;
+    float* rows[(kChunkTiles + 1) * kTileRows];
     for (int64_t band_begin = units.begin; band_begin < units.end; band_begin += band) {
       const int64_t band_end = min(units.end, band_begin + band);
       Place at{range.begin / (grid.H * grid.W), range.begin / grid.W % grid.H, range.begin % grid.W};
       for (int64_t first = range.begin; first < range.end; first += kTileRows) {
         const int64_t count = min(kTileRows, range.end - first);
         const Points points = points_at(pass, grid, at, count, tile);
+        for (int64_t r = 0; r < count; ++r) rows[first - range.begin + r] = tile.y[r];
         fetch_ahead(pass, grid, points, tile, band_begin * kTileColumns, (band_end - band_begin) * kTileColumns);
         for (int64_t unit = band_begin; unit < band_end;) {
           const int64_t group = unit / blocks, group_end = min(band_end, (group + 1) * blocks);
@@ -134,6 +161,14 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
         }
       }
     }
+    if (!finish.policy) return;
+    const int64_t channels = finish.totals.channels, begin = units.begin * kTileColumns;
+    const int64_t end = min(units.end * kTileColumns, pass.channels.target);  // one group
+    float* scratch = static_cast<float*>(
+        thread_scratch(static_cast<size_t>(ChannelSums::scratch_floats(channels)) * sizeof(float)));
+    const ChannelSums sums(channels, scratch, finish.totals.rows + (first_chunk + chunk / splits) * 2 * channels);
+    sums.start(begin, min(units.end * kTileColumns, channels));
+    finish.run(finish.policy, rows, range.end - range.begin, begin, end, sums);
   });
 }
 
@@ -164,39 +199,102 @@ PYCONV_INLINE void pack_weight(const Conv2dShape& s, const Pass& pass, const Tap
   });
 }
 
-// The whole pass: packs, then walks each grid. Workspace: packed weights, zeros, taps.
-template <class Fill>
-PYCONV_INLINE void run_pass(const Context& context, const Conv2dShape& s, bool backward, const float* source,
-                            const float* weight, const float* bias, float* target, const Fill& fill) {
+// The workspace: packed weights, zeros, taps, and the sums that an epilogue takes.
+struct PassWorkspace {
+  int64_t packed_floats, zero_floats, taps, chunks, channels;
+
+  PassWorkspace(const Conv2dShape& s, bool backward) {
+    const int64_t source = (backward ? s.C_out : s.C_in) / s.groups,
+                  target = (backward ? s.C_in : s.C_out) / s.groups;
+    taps = s.KH * s.KW;
+    packed_floats = s.groups * round_up(target, kTileColumns) * taps * source;
+    zero_floats = round_up(source, 16);
+    channels = round_up(s.groups * target, kTileColumns);
+    const int64_t grids = backward ? min(s.stride_h, s.H) * min(s.stride_w, s.W) : 1;
+    chunks = point_chunks(backward ? s.N * s.H * s.W : s.N * s.OH * s.OW) + grids;
+  }
+  Totals totals(void* memory) const {
+    char* end = static_cast<char*>(memory) + (packed_floats + zero_floats) * 4;
+    return {reinterpret_cast<double*>(end + taps * static_cast<int64_t>(sizeof(Tap))), chunks, channels};
+  }
+  size_t bytes() const {
+    return static_cast<size_t>(packed_floats + zero_floats + chunks * ChannelSums::total_floats(channels)) *
+               sizeof(float) +
+           static_cast<size_t>(taps) * sizeof(Tap);
+  }
+};
+
+PYCONV_INLINE Pass make_pass(const Conv2dShape& s, bool backward) {
   Pass pass{};
   pass.channels = backward ? Channels{s.groups, s.C_out / s.groups, s.C_in / s.groups}
                            : Channels{s.groups, s.C_in / s.groups, s.C_out / s.groups};
   pass.taps = s.KH * s.KW;
+  return pass;
+}
+
+PYCONV_INLINE void write_taps(const Conv2dShape& s, bool backward, Tap* taps) {
+  for (int64_t t = 0; t < s.KH * s.KW; ++t) taps[t] = {};  // an image smaller than the stride leaves some unused
+  const auto ignore = [](const Grid&) {};
+  backward ? backward_input_grids(s, taps, ignore) : forward_grid(s, taps, ignore);
+}
+
+// The whole pass: packs, unless `prepared` is, then walks each grid.
+template <class Fill>
+PYCONV_INLINE void run_pass(const Context& context, const Conv2dShape& s, bool backward, const float* source,
+                            const float* weight, const float* prepared, const float* bias, float* target,
+                            const Finish& finish, const Fill& fill) {
+  const PassWorkspace sizes(s, backward);
+  Pass pass = make_pass(s, backward);
   pass.source = source;
   pass.bias = bias;
   pass.target = target;
   float* packed = static_cast<float*>(context.workspace);
-  float* zeros = packed + pass.channels.groups * pass.column_blocks() * pass.block_floats();
-  Tap* taps = reinterpret_cast<Tap*>(zeros + round_up(pass.channels.source, 16));
-  pass.packed = packed;
+  float* zeros = packed + sizes.packed_floats;
+  Tap* taps = reinterpret_cast<Tap*>(zeros + sizes.zero_floats);
+  pass.packed = prepared ? prepared : packed;
   pass.zeros = zeros;
   for (int64_t k = 0; k < pass.channels.source; ++k) zeros[k] = 0;
-  for (int64_t t = 0; t < pass.taps; ++t) taps[t] = {};  // an image smaller than the stride leaves some unused
-  const auto ignore = [](const Grid&) {};
-  backward ? backward_input_grids(s, taps, ignore) : forward_grid(s, taps, ignore);
-  pack_weight(s, pass, taps, weight, backward, packed);
+  write_taps(s, backward, taps);
+  if (!prepared) pack_weight(s, pass, taps, weight, backward, packed);
+  int64_t first_chunk = 0;
   const auto run = [&](const Grid& grid) {
-    run_grid(pass, grid, grid.taps - taps, [&](auto&&... args) { fill(pass, grid, args...); });
+    run_grid(pass, grid, grid.taps - taps, finish, first_chunk,
+             [&](auto&&... args) { fill(pass, grid, args...); });
+    first_chunk += point_chunks(grid.points());
   };
   backward ? backward_input_grids(s, taps, run) : forward_grid(s, taps, run);
 }
 
-PYCONV_INLINE size_t pass_workspace(const Conv2dShape& s, bool backward) {
-  const int64_t source = (backward ? s.C_out : s.C_in) / s.groups,
-                target = (backward ? s.C_in : s.C_out) / s.groups;
-  const int64_t taps = s.KH * s.KW;
-  const int64_t floats = s.groups * round_up(target, kTileColumns) * taps * source + round_up(source, 16);
-  return static_cast<size_t>(floats) * sizeof(float) + static_cast<size_t>(taps) * sizeof(Tap);
+// Totals of chunks that no grid has are 0: merging them changes nothing.
+PYCONV_INLINE Totals cleared(const Totals& totals) {
+  __builtin_memset(totals.rows, 0, static_cast<size_t>(totals.chunks * 2 * totals.channels) * sizeof(double));
+  return totals;
+}
+
+template <class Fill>
+PYCONV_INLINE void run_forward(const Context& context, const Conv2dShape& s, const ForwardPass& p,
+                               const Fill& fill) {
+  const Totals totals = PassWorkspace(s, false).totals(context.workspace);
+  Finish finish;
+  const bool sums = p.epilogue.statistics.mean;
+  // The policy lives as long as the call of its visitor; the bias is in the products' sums already.
+  with_epilogue(p, nullptr, s.N, {s.OH, s.OW, s.C_out}, sums ? cleared(totals) : totals,
+                [&]<class Policy>(const Policy& policy) {
+                  if (!Policy::kPlain) finish = Finish::with(policy, totals);
+                  run_pass(context, s, false, p.x, p.weight, p.prepared, p.bias, p.y, finish, fill);
+                });
+}
+
+template <class Fill>
+PYCONV_INLINE void run_backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p,
+                                      const Fill& fill) {
+  const Totals totals = PassWorkspace(s, true).totals(context.workspace);
+  Finish finish;
+  with_epilogue(p, s.N, {s.H, s.W, s.C_in}, p.reduction.mean ? cleared(totals) : totals,
+                [&]<class Policy>(const Policy& policy) {
+                  if (!Policy::kPlain) finish = Finish::with(policy, totals);
+                  run_pass(context, s, true, p.dy, p.weight, nullptr, nullptr, p.dx, finish, fill);
+                });
 }
 
 }  // namespace

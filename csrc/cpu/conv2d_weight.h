@@ -5,7 +5,7 @@
 // dweight (short sums keep float32 accurate). The parts are added in order at the end.
 #pragma once
 
-#include "conv2d.h"
+#include "conv2d_gradient.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
@@ -15,12 +15,12 @@ constexpr int kBlockPixels = 256;
 struct WeightPass {
   const Conv2dShape& s;
   Channels channels;  // source: x's, target: dy's
+  const BackwardWeightPass pass;
   const float* x;
-  const float* dy;
   int64_t pixels, parts, column_blocks;
 
-  WeightPass(const Conv2dShape& shape, const float* dy_, const float* x_)
-      : s(shape), channels{shape.groups, shape.C_in / shape.groups, shape.C_out / shape.groups}, x(x_), dy(dy_) {
+  WeightPass(const Conv2dShape& shape, const BackwardWeightPass& p)
+      : s(shape), channels{shape.groups, shape.C_in / shape.groups, shape.C_out / shape.groups}, pass(p), x(p.x) {
     pixels = s.N * s.OH * s.OW;
     column_blocks = ceil_div(channels.target, kTileColumns);
     // Large weights have parallelism enough in their columns: fewer parts bound the memory, to about 16 MB.
@@ -36,29 +36,47 @@ struct WeightPass {
 };
 
 // dy's block, packed (count, kTileColumns) with zeros beyond the last column; its column sums go to dbias.
+template <bool kMade, bool kPooled>
+void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width, float* packed,
+                float* dbias) {
+  const Conv2dShape& s = pass.s;
+  for (int v = 0; v < kTileVecs; ++v) {
+    const int64_t lanes = max(0, min(kVecFloats, width - v * kVecFloats));
+    const int64_t c = channel + v * kVecFloats;
+    const GradientChannels<kMade, kPooled> source(pass.pass.gradient, s.C_out, c, lanes);
+    const TargetShape target{s.OH, s.OW, s.C_out};
+    int64_t n = first / (s.OH * s.OW), h = first / s.OW % s.OH, w = first % s.OW;
+    float *out = packed + v * kVecFloats, *sum = dbias + v * kVecFloats;
+    Vec sums = load(sum);
+    for (int64_t p = 0; p < count; ++p, out += kTileColumns) {
+      const GradientPlace place(target, c, n, h - h % 2, w - w % 2);  // of its 2x2 window
+      const Vec value = lanes == kVecFloats ? source.template get<true>(place, h % 2, w % 2)
+                        : lanes > 0         ? source.template get<false>(place, h % 2, w % 2)
+                                            : Vec{};
+      store(out, value);
+      sums += value;
+      if (++w == s.OW) {
+        w = 0;
+        if (++h == s.OH) h = 0, ++n;
+      }
+    }
+    store(sum, sums);
+  }
+}
+
 PYCONV_INLINE void pack_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width,
                            float* packed, float* dbias) {
-  const float* dy = pass.dy + first * pass.s.C_out + channel;
-  Vec sums[kTileVecs] = {};
-  for (int64_t p = 0; p < count; ++p, dy += pass.s.C_out, packed += kTileColumns) {
-    PYCONV_UNROLL
-    for (int v = 0; v < kTileVecs; ++v) {
-      const int64_t lanes = max(0, min(kVecFloats, width - v * kVecFloats));
-      const Vec value = lanes == kVecFloats ? load(dy + v * kVecFloats) : load_part(dy + v * kVecFloats, lanes);
-      store(packed + v * kVecFloats, value);
-      sums[v] += value;
-    }
-  }
-  PYCONV_UNROLL
-  for (int v = 0; v < kTileVecs; ++v) store(dbias + v * kVecFloats, load(dbias + v * kVecFloats) + sums[v]);
+  with_gradient_kind(pass.pass.gradient, [&](auto made, auto pooled) {
+    pack_dy_as<made.value, pooled.value>(pass, first, count, channel, width, packed, dbias);
+  });
 }
 
 // `add(pass, group, first pixel, count, packed dy, columns, sums)` adds a block's outer products to
 // sums (rows, kTileColumns).
 template <class Add>
-PYCONV_INLINE void run_weight_pass(const Context& context, const WeightPass& pass, float* dweight, float* dbias,
-                                   const Add& add) {
+PYCONV_INLINE void run_weight_pass(const Context& context, const WeightPass& pass, const Add& add) {
   const Conv2dShape& s = pass.s;
+  float *dweight = pass.pass.dweight, *dbias = pass.pass.dbias;
   float* partials = static_cast<float*>(context.workspace);
   const int64_t units = pass.units(), unit_floats = pass.unit_floats(), rows = pass.rows();
 

@@ -1,128 +1,199 @@
-// 3x3 convolution of stride 1 by Winograd's minimal filtering, forward and input gradient. A chunk owns a block
-// of tiles: it transforms them, multiplies each plane by that plane of the transformed weights, and transforms
-// the products back.
+// 3x3 convolution of stride 1 by Winograd's minimal filtering, forward and input gradient. A chunk owns a run of
+// blocks of tiles: it transforms a block, multiplies each plane by that plane of the transformed weights, and
+// transforms the products back, a column block of the target at a time, so that its planes stay in the L2.
+#include "conv2d_epilogue.h"
 #include "conv2d_winograd.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA::winograd {
 namespace {
-
-// M[plane][tile][channel] to y, plus bias; pixels beyond the image are dropped.
-template <class F>
-PYCONV_INLINE void transform_output(const Geometry<F>& g, const float* M, const float* bias, int64_t first,
-                                    int64_t count, float* y) {
-  const int64_t plane = g.target_plane(), row = g.target_row();
-  for (int64_t t = 0; t < count; ++t) {
-    const TilePlace at = place_of(g, first + t);
-    float* out = y + ((at.n * g.OH + at.h) * g.OW + at.w) * g.K;
-    const int64_t rows = min(F::kOut, g.OH - at.h), columns = min(F::kOut, g.OW - at.w);
-    for (int64_t c = 0; c < g.K; c += kVecFloats) {
-      const int64_t lanes = min(kVecFloats, g.K - c);
-      const float* in = M + t * row + c;
-      Vec half[F::kOut][F::kIn], square[F::kOut][F::kOut];
-      PYCONV_UNROLL
-      for (int j = 0; j < F::kIn; ++j) {
-        Vec column[F::kIn], short_column[F::kOut];
-        PYCONV_UNROLL
-        for (int i = 0; i < F::kIn; ++i) column[i] = load(in + (i * F::kIn + j) * plane);
-        F::output(column, short_column);
-        PYCONV_UNROLL
-        for (int i = 0; i < F::kOut; ++i) half[i][j] = short_column[i];
-      }
-      const Vec offset = bias ? load_lanes(bias + c, lanes) : Vec{};
-      PYCONV_UNROLL
-      for (int i = 0; i < F::kOut; ++i) {
-        F::output(half[i], square[i]);
-        PYCONV_UNROLL
-        for (int j = 0; j < F::kOut; ++j) square[i][j] += offset;
-      }
-      if (rows == F::kOut && columns == F::kOut && lanes == kVecFloats) {
-        PYCONV_UNROLL
-        for (int i = 0; i < F::kOut; ++i) {
-          PYCONV_UNROLL
-          for (int j = 0; j < F::kOut; ++j) store(out + (i * g.OW + j) * g.K + c, square[i][j]);
-        }
-        continue;
-      }
-      for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j) store_part(out + (i * g.OW + j) * g.K + c, square[i][j], lanes);
-    }
-  }
-}
 
 // U[plane][column block][source channel][column]. `backward`: kernels turned by 180 degrees, channels swapped.
 template <class F>
 PYCONV_INLINE void transform_weight(const Geometry<F>& g, const Conv2dShape& s, const float* weight, bool backward,
                                     float* U) {
   const int64_t column_vecs = g.target_row() / kVecFloats;
-  parallel(g.C, [&](int64_t k) {
-    for (int64_t v = 0; v < column_vecs; ++v) {
-      const int64_t c = v * kVecFloats, lanes = max(0, min(kVecFloats, g.K - c));
-      Vec w[3][3], half[F::kIn][3];
-      for (int i = 0; i < 3; ++i) {
-        for (int j = 0; j < 3; ++j) {
-          if (!backward) {
-            w[i][j] = load_lanes(weight + ((i * 3 + j) * s.C_in + k) * s.C_out + c, lanes);
-            continue;
-          }
-          w[i][j] = Vec{};
-          const float* turned = weight + (8 - (i * 3 + j)) * s.C_in * s.C_out + k;
-          for (int64_t lane = 0; lane < lanes; ++lane) w[i][j][lane] = turned[(c + lane) * s.C_out];
-        }
+  const auto one = [&](int64_t k, int64_t c, const Vec(&w)[3][3]) PYCONV_LANES_BODY {
+    Vec half[F::kIn][3];
+    PYCONV_UNROLL
+    for (int j = 0; j < 3; ++j) {
+      const Vec column[3] = {w[0][j], w[1][j], w[2][j]};
+      Vec long_column[F::kIn];
+      F::weight(column, long_column);
+      PYCONV_UNROLL
+      for (int i = 0; i < F::kIn; ++i) half[i][j] = long_column[i];
+    }
+    float* out = U + (c / kTileColumns * g.C + k) * kTileColumns + c % kTileColumns;
+    PYCONV_UNROLL
+    for (int i = 0; i < F::kIn; ++i) {
+      Vec row[F::kIn];
+      F::weight(half[i], row);
+      PYCONV_UNROLL
+      for (int j = 0; j < F::kIn; ++j) store(out + (i * F::kIn + j) * g.weight_plane(), row[j]);
+    }
+  };
+  if (!backward) {
+    parallel(g.C, [&](int64_t k) {
+      for (int64_t v = 0; v < column_vecs; ++v) {
+        const int64_t c = v * kVecFloats, lanes = max(0, min(kVecFloats, g.K - c));
+        Vec w[3][3];
+        PYCONV_UNROLL
+        for (int t = 0; t < 9; ++t) w[t / 3][t % 3] = load_lanes(weight + (t * s.C_in + k) * s.C_out + c, lanes);
+        one(k, c, w);
       }
-      for (int j = 0; j < 3; ++j) {
-        const Vec column[3] = {w[0][j], w[1][j], w[2][j]};
-        Vec long_column[F::kIn];
-        F::weight(column, long_column);
-        for (int i = 0; i < F::kIn; ++i) half[i][j] = long_column[i];
-      }
-      float* out = U + (c / kTileColumns * g.C + k) * kTileColumns + c % kTileColumns;
-      for (int i = 0; i < F::kIn; ++i) {
-        Vec row[F::kIn];
-        F::weight(half[i], row);
-        for (int j = 0; j < F::kIn; ++j) store(out + (i * F::kIn + j) * g.weight_plane(), row[j]);
-      }
+    });
+    return;
+  }
+  // Source channels are the kernel's columns: a square of kVecFloats x kVecFloats is turned in the cache.
+  parallel(ceil_div(g.C, kVecFloats) * column_vecs, [&](int64_t chunk) {
+    const int64_t first = chunk / column_vecs * kVecFloats, c = chunk % column_vecs * kVecFloats;
+    const int64_t lanes = max(0, min(kVecFloats, g.K - c)), count = min(kVecFloats, g.C - first);
+    alignas(64) float turned[9][kVecFloats][kVecFloats];  // [tap][source channel][target channel]
+    for (int t = 0; t < 9; ++t) {
+      const float* kernel = weight + ((8 - t) * s.C_in + c) * s.C_out + first;
+      for (int64_t lane = 0; lane < kVecFloats; ++lane)
+        for (int64_t k = 0; k < count; ++k) turned[t][k][lane] = lane < lanes ? kernel[lane * s.C_out + k] : 0;
+    }
+    for (int64_t k = 0; k < count; ++k) {
+      Vec w[3][3];
+      PYCONV_UNROLL
+      for (int t = 0; t < 9; ++t) w[t / 3][t % 3] = load(turned[t][k]);
+      one(first + k, c, w);
     }
   });
 }
 
+// How a pass is cut: runs of blocks, and where these are few, column blocks of the target.
 template <class F>
-Status correlate(const Context& context, const Conv2dShape& s, bool backward, const float* source,
-                 const float* weight, const float* bias, float* target) {
-  const Geometry<F> g(s, backward);
-  float* U = static_cast<float*>(context.workspace);
-  transform_weight(g, s, weight, backward, U);
-  parallel(g.blocks(), [&](int64_t chunk) {
-    const int64_t first = chunk * g.block, count = min(g.block, g.tiles() - first);
-    const int64_t V_floats = g.kPlanes * g.source_plane(), M_floats = g.kPlanes * g.target_plane();
-    float* V = static_cast<float*>(thread_scratch(static_cast<size_t>(V_floats + M_floats) * sizeof(float)));
-    float* M = V + V_floats;
-    transform_input(g, source, first, count, V);
-    Tile tile;
-    tile.taps = 1;
-    tile.K = g.C;
-    tile.bias = nullptr;
-    tile.accumulate = false;
-    tile.columns = round_up(g.K, kVecFloats);
-    for (int plane = 0; plane < g.kPlanes; ++plane) {
-      tile.b[0] = U + plane * g.weight_plane();
-      for (int64_t t = 0; t < count; t += kTileRows) {
-        const int64_t rows = min(kTileRows, count - t);
-        for (int64_t r = 0; r < rows; ++r) {
-          tile.a[0][r] = V + plane * g.source_plane() + (t + r) * g.source_row();
-          tile.y[r] = M + plane * g.target_plane() + (t + r) * g.target_row();
-        }
-        multiply_blocks(rows, tile, g.C * kTileColumns, 0, g.target_row() / kTileColumns);
-      }
+struct Chunks {
+  int64_t runs, splits;
+
+  explicit Chunks(const Geometry<F>& g) {
+    constexpr int64_t kEnough = 16, kBlocksInRow = 8;  // a run prefetches from block to block
+    runs = min(g.blocks(), max(kEnough, g.blocks() / kBlocksInRow));
+    splits = min(g.column_blocks(), max(1, kEnough / max(1, runs)));
+  }
+};
+
+// The workspace: transformed weights, zeros, and the sums that an epilogue takes.
+template <class F>
+struct Workspace {
+  float *U, *zeros;
+  double* totals;
+
+  Workspace(const Geometry<F>& g, void* memory) {
+    U = static_cast<float*>(memory);
+    zeros = U + g.kPlanes * g.weight_plane();
+    totals = reinterpret_cast<double*>(zeros + round_up(g.zeros(), 16));
+  }
+  Totals sums(const Geometry<F>& g) const { return {totals, Chunks<F>(g).runs, g.target_row()}; }
+  static size_t bytes(const Geometry<F>& g) {
+    const int64_t floats = g.kPlanes * g.weight_plane() + round_up(g.zeros(), 16) +
+                           Chunks<F>(g).runs * ChannelSums::total_floats(g.target_row());
+    return static_cast<size_t>(floats) * sizeof(float);
+  }
+};
+
+template <class F, class Epilogue>
+PYCONV_INLINE void transform_output(const Geometry<F>& g, const float* M, int64_t first, int64_t count,
+                                    int64_t column, bool first_block, const ChannelSums& sums,
+                                    const Epilogue& epilogue) {
+  const int64_t plane = g.column_plane();
+  TileWalk<F> at(g, first);
+  for (int64_t t = 0; t < count; ++t, at.next()) {
+    const int64_t rows = min(F::kOut, g.OH - at.h), columns = min(F::kOut, g.OW - at.w);
+    for (int v = 0; v < kTileVecs; ++v) {
+      const int64_t channel = column + v * kVecFloats, lanes = min(kVecFloats, g.K - channel);
+      if (lanes <= 0) break;
+      const float* in = M + t * kTileColumns + v * kVecFloats;
+      Vec square[F::kOut][F::kOut];
+      winograd_output<F>(
+          [&](int i, int j) PYCONV_LANES_BODY { return load(in + (i * F::kIn + j) * plane); }, square);
+      const TileOutput tile{at.n, at.h, at.w, rows, columns, channel, lanes, first_block && t == 0};
+      if (rows == F::kOut && columns == F::kOut && lanes == kVecFloats)
+        finish_tile<true>(epilogue, tile, sums, square);
+      else
+        finish_tile<false>(epilogue, tile, sums, square);
     }
-    transform_output(g, M, bias, first, count, target);
+  }
+}
+
+// Pixels of the target in tiles [first, first + count).
+template <class F>
+PYCONV_INLINE int64_t pixels_of(const Geometry<F>& g, int64_t first, int64_t count) {
+  if (g.OH % F::kOut == 0 && g.OW % F::kOut == 0) return count * F::kOut * F::kOut;
+  int64_t pixels = 0;
+  TileWalk<F> at(g, first);
+  for (int64_t t = 0; t < count; ++t, at.next()) pixels += min(F::kOut, g.OH - at.h) * min(F::kOut, g.OW - at.w);
+  return pixels;
+}
+
+// `beside`, of the target's shape or null, is what the epilogue reads.
+template <class F, class Epilogue>
+void correlate(const Geometry<F>& geometry, const Workspace<F>& workspace, const float* U, const float* source,
+               const Normalization& input, const float* beside, const Epilogue& shared_epilogue) {
+  const Chunks<F> chunks(geometry);
+  __builtin_memset(workspace.zeros, 0, static_cast<size_t>(geometry.zeros()) * sizeof(float));
+  parallel(chunks.runs * chunks.splits, [=, &shared_epilogue](int64_t chunk) {
+    const Geometry<F> g = geometry;  // copies that no store can alias
+    const Epilogue epilogue = shared_epilogue;
+    const int64_t run = chunk / chunks.splits;
+    const Range blocks = chunk_range(g.blocks(), chunks.runs, run);
+    const Range columns = chunk_range(g.column_blocks(), chunks.splits, chunk % chunks.splits);
+    const int64_t V_floats = g.kPlanes * g.source_plane(), M_floats = g.kPlanes * g.column_plane();
+    const int64_t floats = V_floats + M_floats + g.square() + ChannelSums::scratch_floats(g.target_row());
+    float* V = static_cast<float*>(thread_scratch(static_cast<size_t>(floats) * sizeof(float)));
+    float *M = V + V_floats, *square = M + M_floats;
+    const ChannelSums sums(g.target_row(), square + g.square(), workspace.totals + run * 2 * g.target_row());
+    const int64_t channel_begin = columns.begin * kTileColumns, channel_end = columns.end * kTileColumns;
+    sums.start(channel_begin, channel_end);
+    for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+      const int64_t first = block * g.block, count = min(g.block, g.tiles() - first);
+      const int64_t next = block + 1 < blocks.end ? min(g.block, g.tiles() - first - count) : 0;
+      const int64_t steps = g.kPlanes * (columns.end - columns.begin) * ceil_div(count, kTileRows);
+      Prefetch ahead = prefetch_tiles(g, source, g.H, g.W, g.C, F::kOut, first + count, next, steps);
+      Prefetch read = prefetch_tiles(g, beside, g.OH, g.OW, g.K, F::kOut, first, count, steps);
+      transform_input(g, source, input, first, count, InputScratch<F>{workspace.zeros, square}, V);
+      for (int64_t column = columns.begin; column < columns.end; ++column) {
+        for (int plane = 0; plane < g.kPlanes; ++plane) {
+          const float* b = U + plane * g.weight_plane() + column * g.C * kTileColumns;
+          const float* a = V + plane * g.source_plane();
+          float* y = M + plane * g.column_plane();
+          for (int64_t t = 0; t < count; t += kTileRows) {
+            ahead.step();
+            read.step();
+            multiply_plane_rows(min(kTileRows, count - t), a + t * g.source_row(), g.source_row(), b, g.C,
+                                y + t * kTileColumns);
+          }
+        }
+        transform_output(g, M, first, count, column * kTileColumns, block == blocks.begin, sums, epilogue);
+      }
+      epilogue.end_block(sums, channel_begin, channel_end, pixels_of(g, first, count));
+    }
+    end_streams();
+  });
+}
+
+template <class F>
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass) {
+  const Geometry<F> g(s, false);
+  const Workspace<F> workspace(g, context.workspace);
+  const float* U = pass.prepared;
+  if (!U) transform_weight(g, s, pass.weight, false, workspace.U), U = workspace.U;
+  with_epilogue(pass, pass.bias, g.N, {g.OH, g.OW, g.K}, workspace.sums(g), [&](const auto& epilogue) {
+    correlate(g, workspace, U, pass.x, pass.input, nullptr, epilogue);
   });
   return kOk;
 }
 
 template <class F>
-size_t weight_floats(const Conv2dShape& s, bool backward) {
-  const Geometry<F> g(s, backward);
-  return static_cast<size_t>(g.kPlanes * g.weight_plane());
+Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& pass) {
+  const Geometry<F> g(s, true);
+  const Workspace<F> workspace(g, context.workspace);
+  transform_weight(g, s, pass.weight, true, workspace.U);
+  with_epilogue(pass, g.N, {g.OH, g.OW, g.K}, workspace.sums(g), [&](const auto& epilogue) {
+    correlate(g, workspace, workspace.U, pass.dy, {}, pass.reduction.x, epilogue);
+  });
+  return kOk;
 }
 
 }  // namespace
@@ -132,24 +203,30 @@ bool fits(const Conv2dShape& s) {
          s.groups == 1 && max(max(s.pad_top, s.pad_bottom), max(s.pad_left, s.pad_right)) <= 2;
 }
 
-Status forward(const Context& context, const Conv2dShape& s, int out, const float* x, const float* weight,
-               const float* bias, float* y) {
-  return out == 4 ? correlate<WinogradF4>(context, s, false, x, weight, bias, y)
-                  : correlate<WinogradF2>(context, s, false, x, weight, bias, y);
+Status forward(const Context& context, const Conv2dShape& s, int out, const ForwardPass& pass) {
+  return out == 4 ? forward<WinogradF4>(context, s, pass) : forward<WinogradF2>(context, s, pass);
 }
 
-Status backward_input(const Context& context, const Conv2dShape& s, int out, const float* dy, const float* weight,
-                      float* dx) {
-  return out == 4 ? correlate<WinogradF4>(context, s, true, dy, weight, nullptr, dx)
-                  : correlate<WinogradF2>(context, s, true, dy, weight, nullptr, dx);
+Status backward_input(const Context& context, const Conv2dShape& s, int out, const BackwardInputPass& pass) {
+  return out == 4 ? backward_input<WinogradF4>(context, s, pass) : backward_input<WinogradF2>(context, s, pass);
 }
 
 size_t workspace(const Conv2dShape& s, int out, Conv2dPass pass) {
+  if (pass == Conv2dPass::kBackwardWeight) return weight_gradient_floats(s, out) * sizeof(float);
   const bool backward = pass == Conv2dPass::kBackwardInput;
-  const size_t floats = pass == Conv2dPass::kBackwardWeight ? weight_gradient_floats(s, out)
-                        : out == 4                          ? weight_floats<WinogradF4>(s, backward)
-                                                            : weight_floats<WinogradF2>(s, backward);
-  return floats * sizeof(float);
+  return out == 4 ? Workspace<WinogradF4>::bytes({s, backward}) : Workspace<WinogradF2>::bytes({s, backward});
+}
+
+void prepare(const Conv2dShape& s, int out, const float* weight, float* prepared) {
+  out == 4 ? transform_weight(Geometry<WinogradF4>(s, false), s, weight, false, prepared)
+           : transform_weight(Geometry<WinogradF2>(s, false), s, weight, false, prepared);
+}
+
+size_t prepared_bytes(const Conv2dShape& s, int out) {
+  const Geometry<WinogradF4> f4(s, false);
+  const Geometry<WinogradF2> f2(s, false);
+  return static_cast<size_t>(out == 4 ? f4.kPlanes * f4.weight_plane() : f2.kPlanes * f2.weight_plane()) *
+         sizeof(float);
 }
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::winograd

@@ -35,78 +35,184 @@ struct Geometry {
     pad_left = backward ? 2 - s.pad_left : s.pad_left;
     tiles_h = ceil_div(OH, F::kOut);
     tiles_w = ceil_div(OW, F::kOut);
-    block = C + K > 160 ? 16 : 32;  // measured on Zen 4: what keeps the planes in a 1 MB L2
+    block = C > 128 ? 16 : 32;  // measured on Zen 4: what keeps the planes in a 1 MB L2
   }
   int64_t tiles() const { return N * tiles_h * tiles_w; }
   int64_t blocks() const { return ceil_div(tiles(), block); }
   int64_t source_row() const { return round_up(C, kVecFloats); }  // floats of a tile in a plane of V
   int64_t target_row() const { return round_up(K, kTileColumns); }
+  int64_t column_blocks() const { return ceil_div(K, kTileColumns); }
   int64_t source_plane() const { return plane_stride(block * source_row()); }
-  int64_t target_plane() const { return plane_stride(block * target_row()); }
+  int64_t column_plane() const { return plane_stride(block * kTileColumns); }  // one column block of the target
   int64_t weight_plane() const { return plane_stride(C * target_row()); }
+  // Zeros for a row of a tile, or a whole square: where tiles overhang the image.
+  int64_t zeros() const { return F::kIn * source_row(); }
+  int64_t square() const { return F::kIn * F::kIn * source_row(); }
 };
 
-struct TilePlace {
-  int64_t n, h, w;  // image, and the first output pixel
-};
+// Tiles in order, from `tile` on: their image and first pixel. A division only at the start.
 template <class F>
-PYCONV_INLINE TilePlace place_of(const Geometry<F>& g, int64_t tile) {
-  return {tile / (g.tiles_h * g.tiles_w), tile / g.tiles_w % g.tiles_h * F::kOut, tile % g.tiles_w * F::kOut};
+struct TileWalk {
+  int64_t n, h, w, end_h, end_w;
+
+  PYCONV_INLINE_MEMBER TileWalk(const Geometry<F>& g, int64_t tile)
+      : n(tile / (g.tiles_h * g.tiles_w)),
+        h(tile / g.tiles_w % g.tiles_h * F::kOut),
+        w(tile % g.tiles_w * F::kOut),
+        end_h(g.tiles_h * F::kOut),
+        end_w(g.tiles_w * F::kOut) {}
+  PYCONV_INLINE_MEMBER void next() {
+    if ((w += F::kOut) < end_w) return;
+    w = 0;
+    if ((h += F::kOut) < end_h) return;
+    h = 0, ++n;
+  }
+};
+
+// Fetches a stretch of memory into the L2, a little at each step, while products keep the core busy.
+class Prefetch {
+ public:
+  PYCONV_INLINE_MEMBER Prefetch(const float* begin, const float* end, int64_t steps)
+      : at_(reinterpret_cast<const char*>(begin)), end_(reinterpret_cast<const char*>(end)) {
+    stride_ = at_ < end_ ? round_up((end_ - at_) / max(1, steps) + 1, 64) : 0;
+  }
+  PYCONV_INLINE_MEMBER void step() {
+    const char* stop = at_ + stride_ < end_ ? at_ + stride_ : end_;
+    for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
+  }
+
+ private:
+  const char *at_, *end_;
+  int64_t stride_;
+};
+
+// What the tiles [first, first + count) read of an image tensor whose tiles are `size` pixels high and wide,
+// edges apart: pixels in memory order.
+template <class F>
+PYCONV_INLINE Prefetch prefetch_tiles(const Geometry<F>& g, const float* tensor, int64_t H, int64_t W, int64_t C,
+                                      int64_t size, int64_t first, int64_t count, int64_t steps) {
+  const int64_t rows = g.tiles_h * g.N, from = min(rows, first / g.tiles_w),
+                to = min(rows, ceil_div(first + count, g.tiles_w));
+  const auto pixel = [&](int64_t row) {
+    return row / g.tiles_h * H * W + min(H, row % g.tiles_h * size) * W;
+  };
+  return tensor ? Prefetch(tensor + pixel(from) * C, tensor + (to < rows ? pixel(to) : g.N * H * W) * C, steps)
+                : Prefetch(nullptr, nullptr, steps);
 }
 
-PYCONV_INLINE Vec load_lanes(const float* p, int64_t lanes) {
-  return lanes == kVecFloats ? load(p) : load_part(p, lanes);
-}
-
-// The square at (h, w) of an image (H, W, C), size x size vectors of channels; outside it is 0.
-template <int size>
-PYCONV_INLINE void load_square(const float* image, int64_t H, int64_t W, int64_t C, int64_t h, int64_t w,
-                               int64_t lanes, Vec (&square)[size][size]) {
-  const float* p = image + (h * W + w) * C;
-  if (h >= 0 && w >= 0 && h + size <= H && w + size <= W && lanes == kVecFloats) {
+// One product of a block: y (rows, kTileColumns) = a (rows, K) b (K, kTileColumns), whole vectors.
+template <int R>
+void multiply_plane(const float* a, int64_t a_row, const float* b, int64_t K, float* y) {
+  Vec sum[R][kTileVecs] = {};
+  for (int64_t k = 0; k < K; ++k, ++a, b += kTileColumns) {
+    Vec row[kTileVecs];
     PYCONV_UNROLL
-    for (int i = 0; i < size; ++i) {
+    for (int v = 0; v < kTileVecs; ++v) row[v] = load(b + v * kVecFloats);
+    PYCONV_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const Vec value = broadcast(a[r * a_row]);
       PYCONV_UNROLL
-      for (int j = 0; j < size; ++j) square[i][j] = load(p + (i * W + j) * C);
+      for (int v = 0; v < kTileVecs; ++v) sum[r][v] += value * row[v];
     }
-    return;
   }
-  for (int i = 0; i < size; ++i) {
-    for (int j = 0; j < size; ++j) {
-      const bool inside = h + i >= 0 && h + i < H && w + j >= 0 && w + j < W;
-      square[i][j] = inside ? load_lanes(p + (i * W + j) * C, lanes) : Vec{};
-    }
+  PYCONV_UNROLL
+  for (int r = 0; r < R; ++r) {
+    PYCONV_UNROLL
+    for (int v = 0; v < kTileVecs; ++v) store(y + r * kTileColumns + v * kVecFloats, sum[r][v]);
   }
 }
+template <int R = kTileRows>
+PYCONV_INLINE void multiply_plane_rows(int64_t rows, const float* a, int64_t a_row, const float* b, int64_t K,
+                                       float* y) {
+  if constexpr (R > 1)
+    if (rows < R) return multiply_plane_rows<R - 1>(rows, a, a_row, b, K, y);
+  multiply_plane<R>(a, a_row, b, K, y);
+}
+
+// A tile's source square by pointers: its first column, the ones between, its last one; rows and columns outside
+// the image point to zeros, and so does the normalisation's shift there.
+template <class F>
+struct Square {
+  const float* x[3][F::kIn];
+  const float* shift[3][F::kIn];
+};
+
+template <class F, bool kNormalized, bool kRelu>
+PYCONV_INLINE void transform_square(const Square<F>& square, int64_t C, int64_t pixel, const float* scale, float* V,
+                                    int64_t plane) {
+  for (int64_t c = 0; c < C; c += kVecFloats) {
+    Vec factor;
+    if constexpr (kNormalized) factor = load(scale + c);
+    const auto in = [&](int i, int j) PYCONV_LANES_BODY {
+      const int part = j == 0 ? 0 : j == F::kIn - 1 ? 2 : 1;
+      const int64_t offset = part == 1 ? (j - 1) * pixel + c : c;
+      Vec v = load(square.x[part][i] + offset);
+      if constexpr (kNormalized) v = factor * v + load(square.shift[part][i] + c);
+      if constexpr (kRelu) v = relu(v);
+      return v;
+    };
+    float* out = V + c;
+    F::input(in, [&](int i, int j, Vec v) PYCONV_LANES_BODY { store(out + (i * F::kIn + j) * plane, v); });
+  }
+}
+
+// Scratch of transform_input: a square with its edges filled, for tiles that pointers cannot describe, and zeros.
+template <class F>
+struct InputScratch {
+  const float* zeros;
+  float* square;
+};
 
 // Tiles [first, first + count) of x, transformed: V[plane][tile][channel].
 template <class F>
-PYCONV_INLINE void transform_input(const Geometry<F>& g, const float* x, int64_t first, int64_t count, float* V) {
+PYCONV_INLINE void transform_input(const Geometry<F>& g, const float* x, const Normalization& normalization,
+                                   int64_t first, int64_t count, const InputScratch<F>& scratch, float* V) {
   const int64_t plane = g.source_plane(), row = g.source_row();
-  for (int64_t t = 0; t < count; ++t) {
-    const TilePlace at = place_of(g, first + t);
+  const bool whole = g.C % kVecFloats == 0;
+  const float *scale = normalization.scale, *shift = normalization.shift;
+  Square<F> square;
+  TileWalk<F> at(g, first);
+  for (int64_t t = 0; t < count; ++t, at.next()) {
+    const int64_t h = at.h - g.pad_top, w = at.w - g.pad_left;
     const float* image = x + at.n * g.H * g.W * g.C;
-    for (int64_t c = 0; c < g.C; c += kVecFloats) {
-      Vec d[F::kIn][F::kIn];
-      load_square<F::kIn>(image + c, g.H, g.W, g.C, at.h - g.pad_top, at.w - g.pad_left, min(kVecFloats, g.C - c),
-                          d);
-      PYCONV_UNROLL
-      for (int j = 0; j < F::kIn; ++j) {
-        Vec column[F::kIn];
-        PYCONV_UNROLL
-        for (int i = 0; i < F::kIn; ++i) column[i] = d[i][j];
-        F::input(column);
-        PYCONV_UNROLL
-        for (int i = 0; i < F::kIn; ++i) d[i][j] = column[i];
-      }
-      float* out = V + t * row + c;
-      PYCONV_UNROLL
+    float* out = V + t * row;
+    if (whole && w >= -1 && w + F::kIn <= g.W + 1) {
+      const bool left = w >= 0, right = w + F::kIn <= g.W;
       for (int i = 0; i < F::kIn; ++i) {
-        F::input(d[i]);
-        PYCONV_UNROLL
-        for (int j = 0; j < F::kIn; ++j) store(out + (i * F::kIn + j) * plane, d[i][j]);
+        const bool inside = h + i >= 0 && h + i < g.H;
+        const float* p = image + ((h + i) * g.W + w) * g.C;
+        const float* zeros = scratch.zeros;
+        square.x[0][i] = inside && left ? p : zeros;
+        square.x[1][i] = inside ? p + g.C : zeros;
+        square.x[2][i] = inside && right ? p + (F::kIn - 1) * g.C : zeros;
+        square.shift[0][i] = inside && left ? shift : zeros;
+        square.shift[1][i] = inside ? shift : zeros;
+        square.shift[2][i] = inside && right ? shift : zeros;
       }
+      if (!scale)
+        transform_square<F, false, false>(square, g.C, g.C, nullptr, out, plane);
+      else if (!normalization.relu)
+        transform_square<F, true, false>(square, g.C, g.C, scale, out, plane);
+      else
+        transform_square<F, true, true>(square, g.C, g.C, scale, out, plane);
+      continue;
     }
+    for (int i = 0; i < F::kIn; ++i) {
+      for (int j = 0; j < F::kIn; ++j) {
+        const bool inside = h + i >= 0 && h + i < g.H && w + j >= 0 && w + j < g.W;
+        const float* p = image + ((h + i) * g.W + w + j) * g.C;
+        float* to = scratch.square + (i * F::kIn + j) * row;
+        for (int64_t c = 0; c < row; ++c) {
+          float v = inside && c < g.C ? p[c] : 0;
+          if (scale && inside && c < g.C) v = scale[c] * v + shift[c];
+          to[c] = scale && normalization.relu && v < 0 ? 0 : v;
+        }
+      }
+      square.x[0][i] = scratch.square + i * F::kIn * row;
+      square.x[1][i] = square.x[0][i] + row;
+      square.x[2][i] = square.x[0][i] + (F::kIn - 1) * row;
+    }
+    transform_square<F, false, false>(square, row, row, nullptr, out, plane);
   }
 }
 

@@ -88,11 +88,13 @@ struct Segments {
   const Segment* list;
   int64_t count, a_step;
   const float* b;  // (pixels, kTileColumns) packed
+  bool accumulate = true;
 };
 
 template <int R, int V>
 void outer(const Segments& segments, int64_t first_row, float* c) {
   Vec sum[R][V] = {};
+  const bool accumulate = segments.accumulate;
   for (int64_t s = 0; s < segments.count; ++s) {
     const Segment& segment = segments.list[s];
     const float* a = segment.a + first_row;
@@ -114,7 +116,7 @@ void outer(const Segments& segments, int64_t first_row, float* c) {
     PYCONV_UNROLL
     for (int v = 0; v < V; ++v) {
       float* target = c + r * kTileColumns + v * kVecFloats;
-      store(target, load(target) + sum[r][v]);
+      store(target, accumulate ? load(target) + sum[r][v] : sum[r][v]);
     }
   }
 }
@@ -145,16 +147,23 @@ PYCONV_INLINE void multiply_blocks(int64_t rows, const Tile& tile, int64_t b_blo
   }
 }
 
-// c (rows, kTileColumns) += outer products, in nearly equal blocks of at most kTileRows rows.
-PYCONV_INLINE void outer_blocks(int64_t rows, int64_t columns, const Segments& segments, float* c) {
+// c (rows, kTileColumns) += outer products, in nearly equal blocks of at most kTileRows rows; `before()` each.
+template <class Before>
+PYCONV_INLINE void outer_blocks(int64_t rows, int64_t columns, const Segments& segments, float* c,
+                                const Before& before) {
   const int64_t blocks = ceil_div(rows, kTileRows);
   for (int64_t i = 0; i < blocks; ++i) {
+    before();
     const Range r = chunk_range(rows, blocks, i);
     if (columns > kVecFloats)
       outer_rows<2>(r.end - r.begin, segments, r.begin, c + r.begin * kTileColumns);
     else
       outer_rows<1>(r.end - r.begin, segments, r.begin, c + r.begin * kTileColumns);
   }
+}
+
+PYCONV_INLINE void outer_blocks(int64_t rows, int64_t columns, const Segments& segments, float* c) {
+  outer_blocks(rows, columns, segments, c, [] {});
 }
 
 }  // namespace

@@ -17,6 +17,24 @@ PYCONV_INLINE void fill_zero(float* p, int64_t count) {
   if (count > 0) __builtin_memset(p, 0, static_cast<size_t>(count) * sizeof(float));
 }
 
+// The best of values visited in order: the largest where `sign` is positive, the smallest where it is negative, the
+// first where it is 0; the first of equals stays. A NaN beats every number, and nothing beats a NaN.
+template <class L>
+struct SignedBest {
+  typename L::Float sign, value, key;
+  typename L::Int offset;
+
+  PYCONV_INLINE_MEMBER SignedBest(typename L::Float sign_, typename L::Float v, typename L::Int k)
+      : sign(sign_), value(v), key(sign_ * v), offset(k) {}
+  PYCONV_INLINE_MEMBER void visit(typename L::Float v, typename L::Int k) {
+    const typename L::Float v_key = sign * v;
+    const auto better = ((v_key <= key) == 0) & (key == key);
+    value = better ? v : value;
+    key = better ? v_key : key;
+    offset = better ? k : offset;
+  }
+};
+
 // Adds (or writes) what output (oh, ow) gives to the taps (kh, kw) of one input row.
 template <bool kAdd, class Term>
 PYCONV_INLINE void spread(const Term& term, int64_t C, int64_t oh, int64_t ow, int64_t output, int64_t first_tap,

@@ -42,6 +42,31 @@ PYCONV_INLINE Vec broadcast(float s) {
   return s - Vec{};
 }
 
+// Past the caches, where the instruction set writes whole lines at a time; p is aligned to kVecBytes.
+PYCONV_INLINE void stream(float* p, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#else
+  store(p, v);
+#endif
+}
+constexpr bool kStreams = kVecBytes == 64;
+PYCONV_INLINE void end_streams() {  // before other threads read
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
+// v, of which the compiler knows nothing more: it will not merge the product behind v into sums with it.
+PYCONV_INLINE Vec opaque(Vec v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
+}
+
 // The first n lanes; the rest are 0 on load and untouched on store. 0 <= n <= kVecFloats.
 PYCONV_INLINE Vec load_part(const float* p, int64_t n) {
   Vec v{};

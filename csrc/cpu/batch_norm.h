@@ -1,0 +1,87 @@
+// Batch normalisation's sums and what they make, for batch_norm.cpp and for the convolutions that take its sums on
+// the way.
+#pragma once
+
+#include "cpu.h"
+
+namespace pyconv::cpu::PYCONV_CPU_ISA {
+namespace {
+
+// From the sums of x and x^2 over M rows of channel c.
+PYCONV_INLINE void write_statistics(const BatchNormStatistics& s, int64_t c, int64_t M, double sum, double squares) {
+  const double count = static_cast<double>(max(1, M)), momentum = s.momentum;
+  const double mean = sum / count, second = squares / count - mean * mean, variance = second < 0 ? 0 : second;
+  const double rstd = 1 / __builtin_sqrt(variance + double{s.epsilon}), scale = (s.gamma ? s.gamma[c] : 1) * rstd;
+  s.mean[c] = static_cast<float>(mean);
+  s.rstd[c] = static_cast<float>(rstd);
+  s.scale[c] = static_cast<float>(scale);
+  s.shift[c] = static_cast<float>((s.beta ? s.beta[c] : 0) - mean * double{s.scale[c]});
+  // A NaN of one batch must not stay for ever.
+  if (!M || !__builtin_isfinite(mean) || !__builtin_isfinite(variance)) return;
+  const auto move = [&](float* running, double value) {
+    if (running) running[c] = static_cast<float>(momentum * running[c] + (1 - momentum) * value);
+  };
+  move(s.running_mean, mean);
+  move(s.running_variance, variance);
+}
+
+// From the sums of d and d * (x - mean).
+PYCONV_INLINE void write_reduction(const BatchNormReduction& r, int64_t C, int64_t c, double sum, double product) {
+  const double count = static_cast<double>(max(1, r.M)), rstd = r.rstd[c];
+  const double scale = (r.gamma ? r.gamma[c] : 1) * rstd, dgamma = product * rstd;
+  if (r.dbeta) r.dbeta[c] = static_cast<float>(sum);
+  if (r.dgamma) r.dgamma[c] = static_cast<float>(dgamma);
+  const double slope = -scale * rstd * dgamma / count;
+  r.coefficients[c] = static_cast<float>(scale);
+  r.coefficients[C + c] = static_cast<float>(slope);
+  r.coefficients[2 * C + c] = static_cast<float>(-scale * sum / count - slope * r.mean[c]);
+}
+
+// Two sums a channel that a chunk takes of the pixels that it writes: in float over a block of pixels, in double
+// beyond. Statistics take theirs about a value near the mean, so that a large mean costs no digits.
+struct ChannelSums {
+  float *about, *first, *second;  // (channels), of this thread
+  double* totals;                 // (2, channels), of this chunk
+  int64_t channels;
+
+  static PYCONV_INLINE_MEMBER int64_t scratch_floats(int64_t channels) { return 3 * channels; }
+  static PYCONV_INLINE_MEMBER int64_t total_floats(int64_t channels) { return 4 * channels; }
+
+  PYCONV_INLINE_MEMBER ChannelSums(int64_t count, float* scratch, double* chunk_totals)
+      : about(scratch), first(scratch + count), second(first + count), totals(chunk_totals), channels(count) {}
+
+  PYCONV_INLINE_MEMBER void start(int64_t begin, int64_t end) const {
+    for (int64_t c = begin; c < end; ++c)
+      about[c] = first[c] = second[c] = 0, totals[c] = totals[channels + c] = 0;
+  }
+  PYCONV_INLINE_MEMBER void add(int64_t c, Vec a, Vec b) const {
+    store(first + c, load(first + c) + a);
+    store(second + c, load(second + c) + b);
+  }
+  // After a block of `pixels`: statistics' sums of v - about and its square become those of v.
+  PYCONV_INLINE_MEMBER void add_moments(int64_t begin, int64_t end, int64_t pixels) const {
+    const double count = static_cast<double>(pixels);
+    for (int64_t c = begin; c < end; ++c) {
+      const double a = about[c], d = first[c];
+      totals[c] += d + count * a;
+      totals[channels + c] += second[c] + a * (2 * d + count * a);
+      first[c] = second[c] = 0;
+    }
+  }
+  PYCONV_INLINE_MEMBER void add_products(int64_t begin, int64_t end) const {
+    for (int64_t c = begin; c < end; ++c) {
+      totals[c] += first[c];
+      totals[channels + c] += second[c];
+      first[c] = second[c] = 0;
+    }
+  }
+};
+
+// Adds the chunks' totals up in order, into the first one's.
+PYCONV_INLINE void merge_totals(double* totals, int64_t chunks, int64_t channels) {
+  for (int64_t chunk = 1; chunk < chunks; ++chunk)
+    for (int64_t i = 0; i < 2 * channels; ++i) totals[i] += totals[chunk * 2 * channels + i];
+}
+
+}  // namespace
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA

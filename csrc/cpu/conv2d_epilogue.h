@@ -1,0 +1,312 @@
+// What becomes of a convolution's sums: one policy for each use. A policy's Channels take a vector of channels
+// through its pixels, one after another, with their constants and sums in registers.
+#pragma once
+
+#include "batch_norm.h"
+#include "conv2d.h"
+#include "pool2d.h"
+
+namespace pyconv::cpu::PYCONV_CPU_ISA {
+namespace {
+
+// The outputs of one tile: where they go, and how many of them the image has.
+struct TileOutput {
+  int64_t n, h, w;        // image, first pixel
+  int64_t rows, columns;  // inside the image
+  int64_t channel, lanes;
+  bool first;  // of the chunk
+};
+
+struct TargetShape {
+  int64_t H, W, K;
+  PYCONV_INLINE_MEMBER int64_t offset(const TileOutput& t) const {
+    return ((t.n * H + t.h) * W + t.w) * K + t.channel;
+  }
+};
+
+PYCONV_INLINE Vec load_lanes(const float* p, int64_t lanes) {
+  return lanes == kVecFloats ? load(p) : load_part(p, lanes);
+}
+PYCONV_INLINE Vec load_or(const float* p, int64_t lanes, float otherwise) {
+  return p ? load_lanes(p, lanes) : broadcast(otherwise);
+}
+PYCONV_INLINE Vec floor_of(bool relu) {
+  return broadcast(relu ? 0 : -__builtin_inff());
+}
+PYCONV_INLINE Vec at_least(Vec low, Vec v) {  // NaN passes
+  return v < low ? low : v;
+}
+
+// Whether stores that bypass the caches pay: y does not fit them anyway, and its lines are written whole.
+PYCONV_INLINE bool streams_to(const float* y, int64_t floats, int64_t K) {
+  constexpr int64_t kLeastFloats = int64_t{1} << 20;
+  return kStreams && y && floats >= kLeastFloats && K % kVecFloats == 0 && reinterpret_cast<uintptr_t>(y) % kVecBytes == 0;
+}
+
+// Calls body(i, j) for the pixels of a tile that the image has.
+template <bool kWhole, int kOut, class Body>
+PYCONV_INLINE void for_pixels(const TileOutput& t, const Body& body) {
+  if constexpr (kWhole) {
+    PYCONV_UNROLL
+    for (int i = 0; i < kOut; ++i) {
+      PYCONV_UNROLL
+      for (int j = 0; j < kOut; ++j) body(i, j);
+    }
+  } else {
+    for (int64_t i = 0; i < t.rows; ++i)
+      for (int64_t j = 0; j < t.columns; ++j) body(i, j);
+  }
+}
+
+// 2x2 windows of a tile; sign says which end of the values wins (pool2d.h).
+template <bool kWhole, int kOut>
+PYCONV_INLINE void pool_tile(const TargetShape& target, const TileOutput& t, Vec sign,
+                             const Vec (&square)[kOut][kOut], float* pooled, uint8_t* argmax) {
+  if constexpr (kOut > 1) {
+    using L = Lanes<kVecFloats>;
+    const int64_t first = ((t.n * (target.H / 2) + t.h / 2) * (target.W / 2) + t.w / 2) * target.K + t.channel;
+    const int64_t rows = kWhole ? kOut / 2 : t.rows / 2, columns = kWhole ? kOut / 2 : t.columns / 2;
+    PYCONV_UNROLL
+    for (int64_t i = 0; i < rows; ++i) {
+      PYCONV_UNROLL
+      for (int64_t j = 0; j < columns; ++j) {
+        SignedBest<L> best(sign, square[2 * i][2 * j], L::Int{});
+        best.visit(square[2 * i][2 * j + 1], L::Int{} + 1);
+        best.visit(square[2 * i + 1][2 * j], L::Int{} + 2);
+        best.visit(square[2 * i + 1][2 * j + 1], L::Int{} + 3);
+        const int64_t at = first + (i * (target.W / 2) + j) * target.K;
+        if (t.lanes == kVecFloats) {
+          store(pooled + at, best.value);
+          if (argmax) store_int<L>(argmax + at, best.offset);
+        } else {
+          store_part(pooled + at, best.value, t.lanes);
+          for (int64_t lane = 0; argmax && lane < t.lanes; ++lane)
+            argmax[at + lane] = static_cast<uint8_t>(best.offset[lane]);
+        }
+      }
+    }
+  }
+}
+
+// y = conv + bias.
+struct StoreSums {
+  static constexpr bool kPlain = true;  // nothing to do where the products' sums are y
+  TargetShape target;
+  const float* bias;
+  float *y, *pooled = nullptr;
+  bool streams;
+
+  template <bool kWhole>
+  struct Channels {
+    Vec offset;
+    PYCONV_INLINE_MEMBER Channels(const StoreSums& e, const ChannelSums&, const TileOutput& t, Vec)
+        : offset(load_or(e.bias ? e.bias + t.channel : nullptr, t.lanes, 0)) {}
+    PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t) { return v + offset; }
+    PYCONV_INLINE_MEMBER void end() const {}
+  };
+  PYCONV_INLINE_MEMBER void end_block(const ChannelSums&, int64_t, int64_t, int64_t) const {}
+};
+
+// Bias, ReLU and the sums for batch normalisation's statistics; pooling.
+struct TrainEpilogue {
+  static constexpr bool kPlain = false;
+  TargetShape target;
+  const float* bias;
+  Conv2dEpilogue epilogue;
+  float *y, *pooled;
+  bool streams;
+
+  template <bool kWhole>
+  struct Channels {
+    const ChannelSums& sums;
+    const int64_t channel;
+    Vec offset, low, about, first{}, second{};
+    PYCONV_INLINE_MEMBER Channels(const TrainEpilogue& e, const ChannelSums& s, const TileOutput& t, Vec v)
+        : sums(s), channel(t.channel) {
+      offset = load_or(e.bias ? e.bias + channel : nullptr, t.lanes, 0);
+      low = floor_of(e.epilogue.relu);
+      if (t.first) store(sums.about + channel, at_least(low, v + offset));
+      about = load(sums.about + channel);
+    }
+    PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t) {
+      v = at_least(low, v + offset);
+      const Vec d = v - about;
+      first += d;
+      second += d * d;
+      return v;
+    }
+    PYCONV_INLINE_MEMBER void end() const { sums.add(channel, first, second); }
+  };
+  PYCONV_INLINE_MEMBER void end_block(const ChannelSums& sums, int64_t begin, int64_t end, int64_t pixels) const {
+    sums.add_moments(begin, end, pixels);
+  }
+  PYCONV_INLINE_MEMBER Vec pool_sign(const TileOutput& t) const {
+    const float* gamma = epilogue.statistics.mean ? epilogue.statistics.gamma : nullptr;
+    return load_or(gamma ? gamma + t.channel : nullptr, t.lanes, 1);
+  }
+  PYCONV_INLINE_MEMBER uint8_t* argmax() const { return epilogue.argmax; }
+};
+
+// Bias, ReLU, a normalisation known beforehand, ReLU again; pooling.
+struct PredictEpilogue {
+  static constexpr bool kPlain = false;
+  TargetShape target;
+  const float* bias;
+  Conv2dEpilogue epilogue;
+  float *y, *pooled;
+  bool streams;
+
+  template <bool kWhole>
+  struct Channels {
+    Vec offset, low, scale, shift, end_low;
+    PYCONV_INLINE_MEMBER Channels(const PredictEpilogue& e, const ChannelSums&, const TileOutput& t, Vec) {
+      const Normalization& n = e.epilogue.output;
+      offset = load_or(e.bias ? e.bias + t.channel : nullptr, t.lanes, 0);
+      low = floor_of(e.epilogue.relu);
+      scale = load_or(n.scale ? n.scale + t.channel : nullptr, t.lanes, 1);
+      shift = load_or(n.scale ? n.shift + t.channel : nullptr, t.lanes, 0);
+      end_low = floor_of(n.relu);
+    }
+    PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t) {
+      return at_least(end_low, scale * at_least(low, v + offset) + shift);
+    }
+    PYCONV_INLINE_MEMBER void end() const {}
+  };
+  PYCONV_INLINE_MEMBER void end_block(const ChannelSums&, int64_t, int64_t, int64_t) const {}
+  PYCONV_INLINE_MEMBER Vec pool_sign(const TileOutput&) const { return broadcast(1); }
+  PYCONV_INLINE_MEMBER uint8_t* argmax() const { return epilogue.argmax; }
+};
+
+// The input gradient, and the sums of the batch normalisation before.
+template <bool kRelu>
+struct ReduceEpilogue {
+  static constexpr bool kPlain = false;
+  TargetShape target;
+  BatchNormReduction reduction;
+  float *y, *pooled = nullptr;  // y: dx
+  bool streams;
+
+  template <bool kWhole>
+  struct Channels {
+    const ChannelSums& sums;
+    const float* x;
+    const int64_t channel, lanes;
+    Vec mean, scale{}, shift{}, first{}, second{};
+    PYCONV_INLINE_MEMBER Channels(const ReduceEpilogue& e, const ChannelSums& s, const TileOutput& t, Vec)
+        : sums(s), x(e.reduction.x), channel(t.channel), lanes(t.lanes) {
+      mean = load_lanes(e.reduction.mean + channel, lanes);
+      if constexpr (kRelu) {
+        scale = load_lanes(e.reduction.normalization.scale + channel, lanes);
+        shift = load_lanes(e.reduction.normalization.shift + channel, lanes);
+      }
+    }
+    PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t at) {
+      const Vec value = kWhole ? load(x + at) : load_lanes(x + at, lanes);
+      Vec d = v;
+      if constexpr (kRelu) d = scale * value + shift <= Vec{} ? Vec{} : d;
+      first += d;
+      second += d * (value - mean);
+      return v;
+    }
+    PYCONV_INLINE_MEMBER void end() const { sums.add(channel, first, second); }
+  };
+  PYCONV_INLINE_MEMBER void end_block(const ChannelSums& sums, int64_t begin, int64_t end, int64_t) const {
+    sums.add_products(begin, end);
+  }
+};
+
+// What a pass's sums are kept in: `chunks` rows of totals, of `channels` (the target's, rounded up) each.
+struct Totals {
+  double* rows;
+  int64_t chunks, channels;
+};
+
+// Calls run(policy) with the policy that the pass asks for, then writes what its sums make. `bias` is null where
+// the sums have it already.
+template <class Run>
+PYCONV_INLINE void with_epilogue(const ForwardPass& p, const float* bias, int64_t N, const TargetShape& target,
+                                 const Totals& totals, const Run& run) {
+  const Conv2dEpilogue& e = p.epilogue;
+  const bool streams = streams_to(p.y, N * target.H * target.W * target.K, target.K);
+  if (e.statistics.mean || (e.pooled && p.y)) {
+    run(TrainEpilogue{target, bias, e, p.y, e.pooled, streams});
+    if (!e.statistics.mean) return;
+    merge_totals(totals.rows, totals.chunks, totals.channels);
+    for (int64_t c = 0; c < target.K; ++c)
+      write_statistics(e.statistics, c, N * target.H * target.W, totals.rows[c], totals.rows[totals.channels + c]);
+  } else if (e.relu || e.output.scale || e.pooled) {
+    run(PredictEpilogue{target, bias, e, p.y, e.pooled, streams});
+  } else {
+    run(StoreSums{target, bias, p.y, nullptr, streams});
+  }
+}
+template <class Run>
+PYCONV_INLINE void with_epilogue(const BackwardInputPass& p, int64_t N, const TargetShape& target,
+                                 const Totals& totals, const Run& run) {
+  const BatchNormReduction& r = p.reduction;
+  const bool streams = streams_to(p.dx, N * target.H * target.W * target.K, target.K);
+  if (!r.mean) return run(StoreSums{target, nullptr, p.dx, nullptr, streams});
+  if (r.normalization.relu)
+    run(ReduceEpilogue<true>{target, r, p.dx, nullptr, streams});
+  else
+    run(ReduceEpilogue<false>{target, r, p.dx, nullptr, streams});
+  merge_totals(totals.rows, totals.chunks, totals.channels);
+  for (int64_t c = 0; c < target.K; ++c)
+    write_reduction(r, target.K, c, totals.rows[c], totals.rows[totals.channels + c]);
+}
+
+// The square of outputs of a Winograd tile.
+template <bool kWhole, int kOut, class Epilogue>
+PYCONV_INLINE void finish_tile(const Epilogue& e, const TileOutput& t, const ChannelSums& sums,
+                               Vec (&square)[kOut][kOut]) {
+  const int64_t first = e.target.offset(t), row = e.target.W * e.target.K, pixel = e.target.K;
+  typename Epilogue::template Channels<kWhole> channels(e, sums, t, square[0][0]);
+  for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY {
+    square[i][j] = channels.next(square[i][j], first + i * row + j * pixel);
+  });
+  channels.end();
+  float* out = e.y + first;
+  if (!kWhole) {
+    if (e.y)
+      for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY {
+        store_part(out + i * row + j * pixel, square[i][j], t.lanes);
+      });
+  } else if (e.streams) {
+    for_pixels<kWhole, kOut>(
+        t, [&](int i, int j) PYCONV_LANES_BODY { stream(out + i * row + j * pixel, square[i][j]); });
+  } else if (e.y) {
+    for_pixels<kWhole, kOut>(
+        t, [&](int i, int j) PYCONV_LANES_BODY { store(out + i * row + j * pixel, square[i][j]); });
+  }
+  if constexpr (requires { e.argmax(); })
+    if (e.pooled) pool_tile<kWhole>(e.target, t, e.pool_sign(t), square, e.pooled, e.argmax());
+}
+
+// Outputs that lie in memory: channels [begin, end) of the pixels at `rows`, in place.
+template <class Epilogue>
+PYCONV_INLINE void finish_rows(const Epilogue& e, float* const* rows, int64_t count, int64_t begin, int64_t end,
+                               bool first, const ChannelSums& sums) {
+  const auto run = [&]<bool kWhole>(const TileOutput& t) PYCONV_LANES_BODY {
+    const auto take = [&](const float* p) PYCONV_LANES_BODY { return kWhole ? load(p) : load_lanes(p, t.lanes); };
+    typename Epilogue::template Channels<kWhole> channels(e, sums, t, take(rows[0] + t.channel));
+    for (int64_t r = 0; r < count; ++r) {
+      float* p = rows[r] + t.channel;
+      const Vec v = channels.next(take(p), p - e.y);
+      if (kWhole)
+        store(p, v);
+      else
+        store_part(p, v, t.lanes);
+    }
+    channels.end();
+  };
+  for (int64_t c = begin; c < end; c += kVecFloats) {
+    const TileOutput t{0, 0, 0, 1, 1, c, min(kVecFloats, end - c), first};
+    if (t.lanes == kVecFloats)
+      run.template operator()<true>(t);
+    else
+      run.template operator()<false>(t);
+  }
+}
+
+}  // namespace
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA
