@@ -98,19 +98,20 @@ PYCONV_INLINE void fetch_ahead(const Pass& pass, const Grid& grid, const Points&
 // What to do with a chunk's outputs while they are in the cache: an epilogue's policy with its type erased.
 struct Finish {
   const void* policy = nullptr;  // null: nothing
-  void (*run)(const void*, float* const* rows, int64_t count, int64_t begin, int64_t end, const ChannelSums&) = nullptr;
+  void (*run)(const void*, float* const* rows, int64_t count, int64_t begin, int64_t end,
+              const ChannelSums&) = nullptr;
   Totals totals{};
 
   template <class Policy>
   static PYCONV_INLINE_MEMBER Finish with(const Policy& policy, const Totals& totals) {
-    return {&policy,
-            [](const void* p, float* const* rows, int64_t count, int64_t begin, int64_t end,
-               const ChannelSums& sums) {
-              const Policy& self = *static_cast<const Policy*>(p);
-              finish_rows(self, rows, count, begin, end, true, sums);
-              self.end_block(sums, begin, end, count);
-            },
-            totals};
+    return {
+        &policy,
+        [](const void* p, float* const* rows, int64_t count, int64_t begin, int64_t end, const ChannelSums& sums) {
+          const Policy& self = *static_cast<const Policy*>(p);
+          finish_rows(self, rows, count, begin, end, true, sums);
+          self.end_block(sums, begin, end, count);
+        },
+        totals};
   }
 };
 
@@ -141,14 +142,16 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
       for (int64_t first = range.begin; first < range.end; first += kTileRows) {
         const int64_t count = min(kTileRows, range.end - first);
         const Points points = points_at(pass, grid, at, count, tile);
-        for (int64_t r = 0; r < count; ++r) rows[first - range.begin + r] = tile.y[r];
+        PYCONV_UNROLL
+        for (int r = 0; r < kTileRows; ++r) rows[first - range.begin + r] = tile.y[r];  // beyond count: no matter
         fetch_ahead(pass, grid, points, tile, band_begin * kTileColumns, (band_end - band_begin) * kTileColumns);
         for (int64_t unit = band_begin; unit < band_end;) {
           const int64_t group = unit / blocks, group_end = min(band_end, (group + 1) * blocks);
           const int64_t column = group * pass.channels.target;
           const float* packed =
               pass.packed + (group * blocks * pass.taps + first_tap) * pass.channels.source * kTileColumns;
-          for (int64_t r = 0; r < count; ++r) tile.y[r] += column;
+          PYCONV_UNROLL
+          for (int r = 0; r < kTileRows; ++r) tile.y[r] += column;
           tile.bias = pass.bias ? pass.bias + column : nullptr;
           tile.columns = pass.channels.target;
           tile.accumulate = false;
@@ -156,7 +159,8 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
             multiply_blocks(count, tile, pass.block_floats(), unit - group * blocks, group_end - group * blocks);
             tile.accumulate = true;
           });
-          for (int64_t r = 0; r < count; ++r) tile.y[r] -= column;
+          PYCONV_UNROLL
+          for (int r = 0; r < kTileRows; ++r) tile.y[r] -= column;
           unit = group_end;
         }
       }
