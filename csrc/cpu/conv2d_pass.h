@@ -7,8 +7,6 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
 
-constexpr int64_t kBandFloats = 1 << 16;
-
 struct Pass {
   Channels channels;
   int64_t taps;         // of all grids

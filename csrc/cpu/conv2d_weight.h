@@ -80,19 +80,27 @@ PYCONV_INLINE void run_weight_pass(const Context& context, const WeightPass& pas
   float* partials = static_cast<float*>(context.workspace);
   const int64_t units = pass.units(), unit_floats = pass.unit_floats(), rows = pass.rows();
 
-  parallel(pass.parts * units, [&](int64_t chunk) {
-    const int64_t part = chunk / units, unit = chunk % units, group = unit / pass.column_blocks;
-    const int64_t column = unit % pass.column_blocks * kTileColumns;
-    const int64_t width = min(kTileColumns, pass.channels.target - column);
-    float* sums = partials + chunk * unit_floats;
-    for (int64_t i = 0; i < unit_floats; ++i) sums[i] = 0;
+  // A chunk takes as many column blocks through its pixels together as leave room for their sums in L2, and at
+  // least 16 chunks. Each unit is summed alone, so this moves no bits.
+  const int64_t band = max(1, min(kBandFloats / unit_floats, pass.parts * units / kMaxPartials));
+  const int64_t bands = ceil_div(units, band);
+  parallel(pass.parts * bands, [&](int64_t chunk) {
+    const int64_t part = chunk / bands;
+    const Range mine = chunk_range(units, bands, chunk % bands);
+    float* part_sums = partials + part * units * unit_floats;
+    for (int64_t i = mine.begin * unit_floats; i < mine.end * unit_floats; ++i) part_sums[i] = 0;
     alignas(64) float packed[kBlockPixels * kTileColumns];
     const Range range = chunk_range(pass.pixels, pass.parts, part, kBlockPixels);
     for (int64_t first = range.begin; first < range.end; first += kBlockPixels) {
       const int64_t count = min(kBlockPixels, range.end - first);
-      pack_dy(pass, first, count, group * pass.channels.target + column, width, packed,
-              sums + rows * kTileColumns);
-      add(pass, group, first, count, packed, width, sums);
+      for (int64_t unit = mine.begin; unit < mine.end; ++unit) {
+        const int64_t group = unit / pass.column_blocks, column = unit % pass.column_blocks * kTileColumns;
+        const int64_t width = min(kTileColumns, pass.channels.target - column);
+        float* sums = part_sums + unit * unit_floats;
+        pack_dy(pass, first, count, group * pass.channels.target + column, width, packed,
+                sums + rows * kTileColumns);
+        add(pass, group, first, count, packed, width, sums);
+      }
     }
   });
 
