@@ -6,8 +6,11 @@ namespace pyconv::cpu::PYCONV_CPU_ISA::depthwise {
 namespace {
 
 constexpr int64_t kRunPixels = 256;  // summed in registers at most, roughly: short sums keep float32 accurate
-constexpr int kSumVecs = kVecRegisters == 32 ? 2 : 1;  // of 3 x 3 sums each
-constexpr int kMaxTapRows = 3, kMaxTapColumns = 5;
+// What is summed together: 3 x 3 x 2 sums of 32 registers, 1 x 3 x 4 of 16. Fewer vectors would use half a cache
+// line of each pixel.
+constexpr bool kManyRegisters = kVecRegisters == 32;
+constexpr int kSumVecs = kManyRegisters ? 2 : 4, kMaxTapRows = kManyRegisters ? 3 : 1;
+constexpr int kMaxTapColumns = kManyRegisters ? 5 : 3;
 
 int64_t weight_parts(const Conv2dShape& s) {
   return max(1, min(kMaxPartials, s.N * s.OH));
@@ -34,7 +37,9 @@ PYCONV_INLINE Run run_at(const Conv2dShape& s, const float* x, const float* dy, 
     const Range next = kernel_rows(s, row + run.count);
     if (next.begin != run.kh.begin || next.end != run.kh.end) break;
   }
-  const int64_t steps = run.count * s.OW * ceil_div(s.C_in, kSumVecs * kVecFloats), line = s.W * s.C_in;
+  const int64_t walks = ceil_div(s.KH, s.KW == 3 ? kMaxTapRows : 1) * ceil_div(s.KW, kMaxTapColumns) *
+                        ceil_div(s.C_in, kSumVecs * kVecFloats);
+  const int64_t steps = run.count * s.OW * walks, line = s.W * s.C_in;
   const int64_t next = row + run.count,
                 reach = (next % s.OH - 1) * s.stride_h - s.pad_top + (s.KH - 1) * s.dilation_h + 1;
   run.x = Ahead(x + (next / s.OH * s.H + max(0, reach)) * line, run.count * s.stride_h * line, steps);
@@ -102,7 +107,7 @@ PYCONV_INLINE void add_tap_columns(int64_t columns, int64_t rows, const Conv2dSh
                                    const float* dy, int64_t kh, int64_t kw, int64_t c, float* sums) {
   if constexpr (TW > 1)
     if (columns < TW) return add_tap_columns<Block, TW - 1>(columns, rows, s, run, x, dy, kh, kw, c, sums);
-  if constexpr (TW == 3) {
+  if constexpr (TW == 3 && kMaxTapRows == 3) {
     if (rows == 3) return add_taps<Block, 3, TW>(s, run, x, dy, kh, kw, c, sums);
     if (rows == 2) return add_taps<Block, 2, TW>(s, run, x, dy, kh, kw, c, sums);
   }

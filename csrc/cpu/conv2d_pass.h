@@ -83,7 +83,7 @@ PYCONV_INLINE Points points_at(const Pass& pass, const Grid& grid, Place& at, in
 // The next tile's pixels, roughly: it mostly lies right of this one. What follows on this one's memory the
 // hardware foresees better.
 PYCONV_INLINE void fetch_ahead(const Pass& pass, const Grid& grid, const Points& points, const Tile& tile,
-                               int64_t first_column, int64_t columns) {
+                               bool fetch_source, int64_t first_column, int64_t columns) {
   const int64_t source = pass.channels.source_all(), target = pass.channels.target_all();
   if (grid.target_w > 1 || target > kFewChannels) {
     for (int64_t r = 0; r < points.count; ++r) {
@@ -91,7 +91,7 @@ PYCONV_INLINE void fetch_ahead(const Pass& pass, const Grid& grid, const Points&
       for (int64_t c = 0; c < columns; c += 16) __builtin_prefetch(y + c, 1, 2);
     }
   }
-  if (grid.step_w > 1 || source > kFewChannels) {
+  if (fetch_source && (grid.step_w > 1 || source >= kFewChannels)) {
     for (int64_t r = 0; r < points.count; ++r) {
       const float* x = points.base[r] + kTileRows * grid.step_w * source;
       for (int64_t c = 16; c <= source; c += 16) __builtin_prefetch(x + c - 16, 0, 2);
@@ -148,7 +148,8 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
         const Points points = points_at(pass, grid, at, count, tile);
         PYCONV_UNROLL
         for (int r = 0; r < kTileRows; ++r) rows[first - range.begin + r] = tile.y[r];  // beyond count: no matter
-        fetch_ahead(pass, grid, points, tile, band_begin * kTileColumns, (band_end - band_begin) * kTileColumns);
+        fetch_ahead(pass, grid, points, tile, band_begin == units.begin, band_begin * kTileColumns,
+                    (band_end - band_begin) * kTileColumns);
         for (int64_t unit = band_begin; unit < band_end;) {
           const int64_t group = unit / blocks, group_end = min(band_end, (group + 1) * blocks);
           const int64_t column = group * pass.channels.target;

@@ -37,8 +37,8 @@ struct WeightPass {
 
 // dy's block, packed (count, kTileColumns) with zeros beyond the last column; its column sums go to dbias.
 template <bool kMade, bool kPooled>
-void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width, float* packed,
-                float* dbias) {
+void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width,
+                float* packed, float* dbias) {
   const Conv2dShape& s = pass.s;
   for (int v = 0; v < kTileVecs; ++v) {
     const int64_t lanes = max(0, min(kVecFloats, width - v * kVecFloats));
@@ -64,8 +64,28 @@ void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t ch
   }
 }
 
+// dy in memory: both vectors of a pixel at a time.
+PYCONV_INLINE void copy_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, float* packed,
+                           float* dbias) {
+  const float* dy = pass.pass.gradient.d + first * pass.s.C_out + channel;
+  Vec sums[kTileVecs];
+  PYCONV_UNROLL
+  for (int v = 0; v < kTileVecs; ++v) sums[v] = load(dbias + v * kVecFloats);
+  for (int64_t p = 0; p < count; ++p, dy += pass.s.C_out, packed += kTileColumns) {
+    PYCONV_UNROLL
+    for (int v = 0; v < kTileVecs; ++v) {
+      const Vec value = load(dy + v * kVecFloats);
+      store(packed + v * kVecFloats, value);
+      sums[v] += value;
+    }
+  }
+  PYCONV_UNROLL
+  for (int v = 0; v < kTileVecs; ++v) store(dbias + v * kVecFloats, sums[v]);
+}
+
 PYCONV_INLINE void pack_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width,
                            float* packed, float* dbias) {
+  if (!pass.pass.gradient.y && width == kTileColumns) return copy_dy(pass, first, count, channel, packed, dbias);
   with_gradient_kind(pass.pass.gradient, [&](auto made, auto pooled) {
     pack_dy_as<made.value, pooled.value>(pass, first, count, channel, width, packed, dbias);
   });
