@@ -192,12 +192,19 @@ PYCONV_INLINE void pack_weight(const Conv2dShape& s, const Pass& pass, const Tap
     float* out = packed + chunk * rows * kTileColumns;
     const int64_t width = min(kTileColumns, columns - block * kTileColumns);
     if (transposed) {
-      // Along the rows of the kernel, some at a time: neither side then leaves the nearest cache.
-      for (int64_t begin = 0; begin < rows; begin += kTileColumns) {
-        const int64_t end = min(rows, begin + kTileColumns);
+      // A vector along the kernel's rows for each column: neither side then leaves the nearest cache.
+      for (int64_t k = 0; k < rows; k += kVecFloats) {
+        const int64_t lanes = min(kVecFloats, rows - k);
         for (int64_t c = 0; c < kTileColumns; ++c) {
-          const float* in = kernel + (block * kTileColumns + c) * s.C_out + group * rows;
-          for (int64_t k = begin; k < end; ++k) out[k * kTileColumns + c] = c < width ? in[k] : 0;
+          const float* in = kernel + (block * kTileColumns + c) * s.C_out + group * rows + k;
+          const Vec value = c >= width ? Vec{} : lanes == kVecFloats ? load(in) : load_part(in, lanes);
+          float* column = out + k * kTileColumns + c;
+          if (lanes == kVecFloats) {
+            PYCONV_UNROLL
+            for (int i = 0; i < kVecFloats; ++i) column[i * kTileColumns] = value[i];
+          } else {
+            for (int64_t i = 0; i < lanes; ++i) column[i * kTileColumns] = value[i];
+          }
         }
       }
       return;
