@@ -24,6 +24,9 @@ struct Grid {
   int64_t points() const { return N * H * W; }
 };
 
+// What a band of column blocks may take of L2, 256 KB: packed weights, or sums.
+constexpr int64_t kBandFloats = 1 << 16;
+
 // Channels of one group on the source and the target side of a pass.
 struct Channels {
   int64_t groups, source, target;  // per group

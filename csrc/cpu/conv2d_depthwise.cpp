@@ -1,98 +1,172 @@
-// Depthwise convolution, one filter a channel (groups = C_in = C_out): vectors run over channels, weights
-// are used as they lie. A chunk owns a run of destination pixels; the weight gradient sums at most 16 parts.
-#include "conv2d.h"
+// Depthwise convolution, one filter a channel (groups = C_in = C_out): vectors run over channels, and a tile is a
+// run of pixels of one row whose sums stay in registers over all taps. A chunk owns a run of destination rows.
+#include "conv2d_depthwise.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA::depthwise {
 namespace {
 
-// target[point] = bias + sum over taps of source[point + tap] * weight[tap], channel by channel.
-PYCONV_INLINE void run_grid(const Grid& grid, int64_t C, const float* source, const float* weight,
-                            const float* bias, float* target) {
-  const int64_t total = grid.points(), chunks = ceil_div(total, 64);
+// A pass as a gather: target row h of an image belongs to grids [h % phases_h * phases_w, ... + phases_w).
+struct Gather {
+  const Grid* grids;
+  int64_t phases_h, phases_w;
+  int64_t C;
+  int64_t taps;                         // of all grids
+  const float *source, *weight, *bias;  // weight: in blocks; bias: null for 0
+  float* target;
+};
+
+// One row of grid points. Its taps are those whose source row lies in the image: neighbours in the grid's list.
+struct Line {
+  const Grid& grid;
+  int64_t C, taps;
+  const float *source, *weight, *bias;  // source: image row i * step_h, which may lie outside the image
+  float* target;
+  const Tap *first, *last;
+
+  Line(const Gather& gather, const Grid& g, int64_t n, int64_t i)
+      : grid(g), C(gather.C), taps(gather.taps), weight(gather.weight), bias(gather.bias) {
+    const int64_t h = i * grid.step_h;
+    source = gather.source + (n * grid.source_H + h) * grid.source_W * C;
+    target = gather.target + (grid.target_first + n * grid.target_n + i * grid.target_h) * C;
+    const auto outside = [&](const Tap& tap) { return h + tap.dh < 0 || h + tap.dh >= grid.source_H; };
+    first = grid.taps;
+    last = first + grid.tap_count;
+    while (first != last && outside(*first)) ++first;
+    while (first != last && outside(last[-1])) --last;
+  }
+};
+
+// Points [j, j + R) of the line. `border`: a tap may lie outside the row.
+template <class Block, int R, bool border>
+void run_tile(const Line& line, int64_t j, int64_t c) {
+  using L = typename Block::Lane;
+  using Float = typename L::Float;
+  constexpr int V = Block::kVecs;
+  const int64_t C = line.C, step = line.grid.step_w * C;
+  Float sum[R][V];
+  PYCONV_UNROLL
+  for (int r = 0; r < R; ++r) {
+    PYCONV_UNROLL
+    for (int v = 0; v < V; ++v) sum[r][v] = line.bias ? load_float<L>(line.bias + c + v * L::kCount) : Float{};
+  }
+  for (const Tap* tap = line.first; tap != line.last; ++tap) {
+    const int64_t w = j * line.grid.step_w + tap->dw;
+    if (border && (w < 0 || w >= line.grid.source_W)) continue;
+    const float* in = line.source + (tap->dh * line.grid.source_W + w) * C + c;
+    const float* weight = line.weight + line.taps * c + tap->kernel * Block::kCount;
+    Float factor[V];
+    PYCONV_UNROLL
+    for (int v = 0; v < V; ++v) factor[v] = load_float<L>(weight + v * L::kCount);
+    PYCONV_UNROLL
+    for (int r = 0; r < R; ++r, in += step) {
+      PYCONV_UNROLL
+      for (int v = 0; v < V; ++v) sum[r][v] += load_float<L>(in + v * L::kCount) * factor[v];
+    }
+  }
+  float* out = line.target + j * line.grid.target_w * C + c;
+  PYCONV_UNROLL
+  for (int r = 0; r < R; ++r, out += line.grid.target_w * C) {
+    PYCONV_UNROLL
+    for (int v = 0; v < V; ++v) {
+      store_as(out + v * L::kCount, sum[r][v]);
+      __builtin_prefetch(out + line.grid.target_h * C + v * L::kCount, 1, 2);
+    }
+  }
+}
+
+template <class Block, int R = kTileRows>
+PYCONV_INLINE void run_tile_of(int64_t count, const Line& line, int64_t j, int64_t c) {
+  if constexpr (R > 1)
+    if (count < R) return run_tile_of<Block, R - 1>(count, line, j, c);
+  run_tile<Block, R, false>(line, j, c);
+}
+
+// The rows that are new to the next line.
+PYCONV_INLINE Ahead next_rows(const Line& line, int64_t tiles) {
+  const int64_t row = line.grid.source_W * line.C;
+  const int64_t reach = line.first == line.last ? 0 : max(line.first->dh, line.last[-1].dh) + 1;
+  return Ahead(line.source + reach * row, line.grid.step_h * row, tiles);
+}
+
+PYCONV_INLINE void run_line(const Line& line, const Range& inner) {
+  const int64_t tiles = ceil_div(inner.end - inner.begin, kTileRows);
+  Ahead ahead = next_rows(line, tiles * ceil_div(line.C, kTileColumns));
+  for_channels<kTileVecs>(line.C, [&](auto block, int64_t c) PYCONV_LANES_BODY {
+    using Block = decltype(block);
+    for (int64_t j = 0; j < inner.begin; ++j) run_tile<Block, 1, true>(line, j, c);
+    for (int64_t t = 0; t < tiles; ++t) {
+      const Range r = chunk_range(inner.end - inner.begin, tiles, t);
+      ahead.step();
+      run_tile_of<Block>(r.end - r.begin, line, inner.begin + r.begin, c);
+    }
+    for (int64_t j = inner.end; j < line.grid.W; ++j) run_tile<Block, 1, true>(line, j, c);
+  });
+}
+
+// The points of a row that see all taps inside the image.
+PYCONV_INLINE Range inner_points(const Grid& grid) {
+  int64_t least = 0, most = 0;
+  for (int64_t t = 0; t < grid.tap_count; ++t) {
+    least = min(least, grid.taps[t].dw);
+    most = max(most, grid.taps[t].dw);
+  }
+  const int64_t begin = min(grid.W, ceil_div(-least, grid.step_w));
+  const int64_t end = grid.source_W > most ? ceil_div(grid.source_W - most, grid.step_w) : 0;
+  return {begin, max(begin, min(grid.W, end))};
+}
+
+PYCONV_INLINE void run(const Gather& gather, int64_t N, int64_t H, int64_t W) {
+  const int64_t rows = N * H, chunks = min(rows, elementwise_chunks(rows * W * gather.C));
   parallel(chunks, [&](int64_t chunk) {
-    const Range range = chunk_range(total, chunks, chunk);
-    for (int64_t point = range.begin; point < range.end; ++point) {
-      const int64_t n = point / (grid.H * grid.W), i = point / grid.W % grid.H, j = point % grid.W;
-      const float* image = source + n * grid.source_H * grid.source_W * C;
-      float* out = target + (grid.target_first + n * grid.target_n + i * grid.target_h + j * grid.target_w) * C;
-      for (int64_t c = 0; c < C; c += kVecFloats) {
-        const int64_t lanes = min(kVecFloats, C - c);
-        const auto take = [=](const float* p) { return lanes == kVecFloats ? load(p) : load_part(p, lanes); };
-        Vec sum = bias ? take(bias + c) : Vec{};
-        for (int64_t t = 0; t < grid.tap_count; ++t) {
-          const Tap& tap = grid.taps[t];
-          const int64_t h = i * grid.step_h + tap.dh, w = j * grid.step_w + tap.dw;
-          if (h >= 0 && h < grid.source_H && w >= 0 && w < grid.source_W)
-            sum += take(image + (h * grid.source_W + w) * C + c) * take(weight + tap.kernel * C + c);
-        }
-        if (lanes == kVecFloats)
-          store(out + c, sum);
-        else
-          store_part(out + c, sum, lanes);
+    const Range range = chunk_range(rows, chunks, chunk);
+    for (int64_t row = range.begin; row < range.end; ++row) {
+      const int64_t n = row / H, h = row % H;
+      for (int64_t phase = 0; phase < gather.phases_w; ++phase) {
+        const Grid& grid = gather.grids[h % gather.phases_h * gather.phases_w + phase];
+        run_line(Line(gather, grid, n, h / gather.phases_h), inner_points(grid));
       }
     }
   });
 }
 
-// Rows of output pixels; a part is a run of them.
-PYCONV_INLINE int64_t weight_parts(const Conv2dShape& s) {
-  return max(1, min(kMaxPartials, s.N * s.OH));
+// The workspace holds the weights in blocks, then taps, then grids.
+int64_t weight_floats(const Conv2dShape& s) {
+  return round_up(s.KH * s.KW * s.C_in, 16);
+}
+
+Tap* pack_weight(const Context& context, const Conv2dShape& s, const float* weight) {
+  float* packed = static_cast<float*>(context.workspace);
+  for_blocked<kTileVecs>(s.KH * s.KW, s.C_in, [&](auto lanes, int64_t to, int64_t from) PYCONV_LANES_BODY {
+    store_as(packed + to, load_float<decltype(lanes)>(weight + from));
+  });
+  return reinterpret_cast<Tap*>(packed + weight_floats(s));
 }
 
 }  // namespace
 
 size_t workspace(const Conv2dShape& s, Conv2dPass pass) {
-  const int64_t taps = s.KH * s.KW;
-  if (pass != Conv2dPass::kBackwardWeight) return static_cast<size_t>(taps) * sizeof(Tap);
-  return static_cast<size_t>(weight_parts(s) * (taps + 1) * s.C_in) * sizeof(float);
+  if (pass == Conv2dPass::kBackwardWeight) return weight_workspace(s);
+  const int64_t grids = min(s.stride_h, s.H) * min(s.stride_w, s.W);
+  return static_cast<size_t>(weight_floats(s)) * sizeof(float) + static_cast<size_t>(s.KH * s.KW) * sizeof(Tap) +
+         static_cast<size_t>(max(1, grids)) * sizeof(Grid);
 }
 
 Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
-  forward_grid(s, static_cast<Tap*>(context.workspace),
-               [&](const Grid& grid) { run_grid(grid, s.C_in, p.x, p.weight, p.bias, p.y); });
+  const float* packed = static_cast<const float*>(context.workspace);
+  forward_grid(s, pack_weight(context, s, p.weight), [&](const Grid& grid) {
+    run({&grid, 1, 1, s.C_in, s.KH * s.KW, p.x, packed, p.bias, p.y}, s.N, s.OH, s.OW);
+  });
   return kOk;
 }
 
 Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
-  backward_input_grids(s, static_cast<Tap*>(context.workspace),
-                       [&](const Grid& grid) { run_grid(grid, s.C_in, p.dy, p.weight, nullptr, p.dx); });
-  return kOk;
-}
-
-Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
-  const int64_t parts = weight_parts(s), taps = s.KH * s.KW, C = s.C_in, part_floats = (taps + 1) * C;
-  float* partials = static_cast<float*>(context.workspace);
-  parallel(parts, [&](int64_t part) {
-    float* sums = partials + part * part_floats;
-    for (int64_t i = 0; i < part_floats; ++i) sums[i] = 0;
-    const Range rows = chunk_range(s.N * s.OH, parts, part);
-    for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const int64_t n = row / s.OH, oh = row % s.OH;
-      const float* dy_row = p.gradient.d + row * s.OW * C;
-      for (int64_t kh = 0; kh < s.KH; ++kh) {
-        const int64_t h = oh * s.stride_h + kh * s.dilation_h - s.pad_top;
-        if (h < 0 || h >= s.H) continue;
-        for (int64_t kw = 0; kw < s.KW; ++kw) {
-          float* sum = sums + (kh * s.KW + kw) * C;
-          for (int64_t ow = 0; ow < s.OW; ++ow) {
-            const int64_t w = ow * s.stride_w + kw * s.dilation_w - s.pad_left;
-            if (w < 0 || w >= s.W) continue;
-            const float* a = p.x + ((n * s.H + h) * s.W + w) * C;
-            for (int64_t c = 0; c < C; ++c) sum[c] += a[c] * dy_row[ow * C + c];
-          }
-        }
-      }
-      float* sum = sums + taps * C;
-      for (int64_t ow = 0; ow < s.OW; ++ow)
-        for (int64_t c = 0; c < C; ++c) sum[c] += dy_row[ow * C + c];
-    }
-  });
-  for (int64_t i = 0; i < part_floats; ++i) {
-    float* out = i < taps * C ? p.dweight + i : p.dbias ? p.dbias + i - taps * C : nullptr;
-    if (!out) break;
-    *out = partials[i];
-    for (int64_t part = 1; part < parts; ++part) *out += partials[part * part_floats + i];
-  }
+  const float* packed = static_cast<const float*>(context.workspace);
+  Tap* taps = pack_weight(context, s, p.weight);
+  Grid* grids = reinterpret_cast<Grid*>(taps + s.KH * s.KW);
+  int64_t count = 0;
+  backward_input_grids(s, taps, [&](const Grid& grid) { grids[count++] = grid; });
+  run({grids, min(s.stride_h, s.H), min(s.stride_w, s.W), s.C_in, s.KH * s.KW, p.dy, packed, nullptr, p.dx}, s.N,
+      s.H, s.W);
   return kOk;
 }
 

@@ -22,7 +22,8 @@ struct FillPointers {
         const float** rows = tile.a[tile.taps];
         bool any = true;
         if (points.all_inside(grid, tap)) {
-          for (int64_t r = 0; r < points.count; ++r) rows[r] = points.base[r] + offset;
+          PYCONV_UNROLL
+          for (int r = 0; r < kTileRows; ++r) rows[r] = points.base[r] + offset;
         } else {
           any = false;
           for (int64_t r = 0; r < points.count; ++r) {

@@ -51,27 +51,39 @@ bool rows_in_one_piece(const Conv2dShape& s) {
          s.KH * s.KW * s.C_in <= kMaxK;
 }
 
+// A kernel row's patch, which begins at pixel w of a row of x, `in`: `width` pixels, 0 outside the image.
+PYCONV_INLINE void copy_row(const float* in, int64_t w, int64_t W, int64_t width, int64_t C, float* out) {
+  const int64_t begin = min(width, max(0, -w)), end = max(begin, min(width, W - w));
+  for (int64_t i = 0; i < begin * C; ++i) out[i] = 0;
+  for (int64_t i = begin * C; i < end * C; ++i) out[i] = in[w * C + i];
+  for (int64_t i = end * C; i < width * C; ++i) out[i] = 0;
+}
+
 struct FillRows {
   template <class Multiply>
   PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Grid& grid, const Points& points, int64_t,
                                        const float* packed, Tile& tile, const Multiply& multiply) const {
-    alignas(64) float copies[kTileRows * (kMaxK + kVecFloats)];
-    const int64_t C = pass.channels.source, rows = grid.tap_count / width, run = width * C;
-    const float* end = pass.source + grid.N * grid.source_H * grid.source_W * C;
-    tile.taps = static_cast<int>(rows);
+    alignas(64) float copies[kTileRows * kMaxK];
+    const int64_t C = pass.channels.source, run = width * C;
+    float* copy = copies;
+    tile.taps = 0;
     tile.K = run;
-    for (int64_t kh = 0; kh < rows; ++kh) {
-      const Tap &first = grid.taps[kh * width], &last = grid.taps[kh * width + width - 1];
+    for (int64_t t = 0; t < grid.tap_count; t += width) {
+      const Tap &first = grid.taps[t], &last = grid.taps[t + width - 1];
+      if (points.h_max + first.dh < 0 || points.h_min + first.dh >= grid.source_H) continue;
       const int64_t offset = (first.dh * grid.source_W + first.dw) * C;
-      tile.b[kh] = packed + kh * run * kTileColumns;
+      const float** rows = tile.a[tile.taps];
+      tile.b[tile.taps++] = packed + t * C * kTileColumns;
+      PYCONV_UNROLL
+      for (int r = 0; r < kTileRows; ++r) rows[r] = points.base[r] + offset;
+      if (points.all_inside(grid, first) && points.all_inside(grid, last)) continue;
       for (int64_t r = 0; r < points.count; ++r) {
-        if (points.inside(grid, first, r) && points.inside(grid, last, r)) {
-          tile.a[kh][r] = points.base[r] + offset;
-          continue;
-        }
-        float* copy = copies + r * (kMaxK + kVecFloats) + kh * run;
-        copy_patch(grid, {points.base[r], points.h[r], points.w[r], end}, C, C, kh * run, kh * run + run, copy);
-        tile.a[kh][r] = copy;
+        if (points.inside(grid, first, r) && points.inside(grid, last, r)) continue;
+        const int64_t h = points.h[r] + first.dh, w = points.w[r] + first.dw;
+        const bool outside = h < 0 || h >= grid.source_H;
+        copy_row(rows[r] - w * C, outside ? grid.source_W : w, grid.source_W, width, C, copy);
+        rows[r] = copy;
+        copy += run;
       }
     }
     multiply();
@@ -127,6 +139,54 @@ struct AddCopies {
   }
 };
 
+// Pixels [first, first + count) of one kernel row: their patches are pieces of x, or copies where they overhang
+// the image's edge. Returns how many segments there are.
+PYCONV_INLINE int64_t row_segments(const WeightPass& pass, const Grid& grid, int64_t first, int64_t count,
+                                   int64_t kh, float* copies, Segment* segments) {
+  const Conv2dShape& s = pass.s;
+  const Tap& tap = grid.taps[kh * s.KW];
+  const int64_t C = s.C_in, run = s.KW * C, last = first + count;
+  const int64_t inner_begin = tap.dw >= 0 ? 0 : ceil_div(-tap.dw, s.stride_w);
+  const int64_t room = s.W - tap.dw - s.KW;
+  const int64_t inner_end = room >= 0 ? room / s.stride_w + 1 : 0;
+  int64_t found = 0;
+  for (int64_t p = first, row_end; p < last; p = row_end) {
+    const int64_t row = p / s.OW, h = row % s.OH * s.stride_h + tap.dh;
+    row_end = min(last, (row + 1) * s.OW);
+    if (h < 0 || h >= s.H) continue;
+    const float* x_row = pass.x + (row / s.OH * s.H + h) * s.W * C;
+    while (p < row_end) {
+      const int64_t ow = p - row * s.OW, w = ow * s.stride_w + tap.dw;
+      if (ow >= inner_begin && ow < inner_end) {
+        const int64_t pixels = min(row_end - p, inner_end - ow);
+        segments[found++] = {x_row + w * C, p - first, pixels};
+        p += pixels;
+      } else {
+        copy_row(x_row, w, s.W, s.KW, C, copies);
+        segments[found++] = {copies, p - first, 1};
+        copies += run;
+        ++p;
+      }
+    }
+  }
+  return found;
+}
+
+struct AddRows {
+  const Grid& grid;
+
+  PYCONV_INLINE_MEMBER void operator()(const WeightPass& pass, int64_t, int64_t first, int64_t count,
+                                       const float* packed, int64_t columns, float* sums) const {
+    alignas(64) float copies[kBlockPixels * kMaxWeightRows];
+    Segment segments[kBlockPixels];
+    const int64_t run = pass.s.KW * pass.s.C_in;
+    for (int64_t kh = 0; kh < pass.s.KH; ++kh, sums += run * kTileColumns) {
+      const int64_t found = row_segments(pass, grid, first, count, kh, copies, segments);
+      outer_blocks(run, columns, {segments, found, pass.s.stride_w * pass.s.C_in, packed}, sums);
+    }
+  }
+};
+
 }  // namespace
 
 Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
@@ -145,7 +205,12 @@ Status backward_input(const Context& context, const Conv2dShape& s, const Backwa
 Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
   const WeightPass pass(s, p);
   Tap* taps = reinterpret_cast<Tap*>(static_cast<char*>(context.workspace) + pass.workspace());
-  forward_grid(s, taps, [&](const Grid& grid) { run_weight_pass(context, pass, AddCopies{grid}); });
+  forward_grid(s, taps, [&](const Grid& grid) {
+    if (rows_in_one_piece(s))
+      run_weight_pass(context, pass, AddRows{grid});
+    else
+      run_weight_pass(context, pass, AddCopies{grid});
+  });
   return kOk;
 }
 

@@ -37,29 +37,66 @@ struct Points {
   }
 };
 
-PYCONV_INLINE Points points_at(const Pass& pass, const Grid& grid, int64_t first, int64_t count, Tile& tile) {
+struct Place {
+  int64_t n, i, j;  // image, row and column of a grid point
+};
+
+// The `count` points from `at` on, in y too; moves `at` behind them.
+PYCONV_INLINE Points points_at(const Pass& pass, const Grid& grid, Place& at, int64_t count, Tile& tile) {
   Points points;
   points.count = count;
-  int64_t n = first / (grid.H * grid.W), i = first / grid.W % grid.H, j = first % grid.W;
   points.h_min = points.w_min = INT64_MAX;
   points.h_max = points.w_max = INT64_MIN;
-  for (int64_t r = 0; r < count; ++r) {
-    const int64_t h = i * grid.step_h, w = j * grid.step_w;
-    points.h[r] = h;
-    points.w[r] = w;
+  const int64_t source_step = grid.step_w * pass.channels.source_all();
+  const int64_t target_step = grid.target_w * pass.channels.target_all();
+  for (int64_t r = 0; r < count;) {  // one turn for each row that the tile meets
+    const int64_t run = min(count - r, grid.W - at.j), h = at.i * grid.step_h, w = at.j * grid.step_w;
+    const int64_t row = at.n * grid.source_H + h;
+    const float* base = pass.source + row * grid.source_W * pass.channels.source_all() + at.j * source_step;
+    float* y = pass.target + at.j * target_step +
+               (grid.target_first + at.n * grid.target_n + at.i * grid.target_h) * pass.channels.target_all();
+    const auto set = [&](int64_t place, int64_t k) {
+      points.h[place] = h;
+      points.w[place] = w + k * grid.step_w;
+      points.base[place] = base + k * source_step;
+      tile.y[place] = y + k * target_step;
+    };
+    if (run == count) {  // the usual case: a constant number of turns, in vectors, of which some may be idle
+      PYCONV_UNROLL
+      for (int k = 0; k < kTileRows; ++k) set(k, k);
+    } else {
+      for (int64_t k = 0; k < run; ++k) set(r + k, k);
+    }
     points.h_min = min(points.h_min, h);
     points.h_max = max(points.h_max, h);
     points.w_min = min(points.w_min, w);
-    points.w_max = max(points.w_max, w);
-    points.base[r] = pass.source + ((n * grid.source_H + h) * grid.source_W + w) * pass.channels.source_all();
-    const int64_t pixel = grid.target_first + n * grid.target_n + i * grid.target_h + j * grid.target_w;
-    tile.y[r] = pass.target + pixel * pass.channels.target_all();
-    if (++j == grid.W) {
-      j = 0;
-      if (++i == grid.H) i = 0, ++n;
-    }
+    points.w_max = max(points.w_max, w + (run - 1) * grid.step_w);
+    r += run;
+    at.j += run;
+    if (at.j < grid.W) break;
+    at.j = 0;
+    if (++at.i == grid.H) at.i = 0, ++at.n;
   }
   return points;
+}
+
+// The next tile's pixels, roughly: it mostly lies right of this one. What follows on this one's memory the
+// hardware foresees better.
+PYCONV_INLINE void fetch_ahead(const Pass& pass, const Grid& grid, const Points& points, const Tile& tile,
+                               bool fetch_source, int64_t first_column, int64_t columns) {
+  const int64_t source = pass.channels.source_all(), target = pass.channels.target_all();
+  if (grid.target_w > 1 || target > kFewChannels) {
+    for (int64_t r = 0; r < points.count; ++r) {
+      const float* y = tile.y[r] + kTileRows * grid.target_w * target + first_column;
+      for (int64_t c = 0; c < columns; c += 16) __builtin_prefetch(y + c, 1, 2);
+    }
+  }
+  if (fetch_source && (grid.step_w > 1 || source >= kFewChannels)) {
+    for (int64_t r = 0; r < points.count; ++r) {
+      const float* x = points.base[r] + kTileRows * grid.step_w * source;
+      for (int64_t c = 16; c <= source; c += 16) __builtin_prefetch(x + c - 16, 0, 2);
+    }
+  }
 }
 
 // What to do with a chunk's outputs while they are in the cache: an epilogue's policy with its type erased.
@@ -96,30 +133,41 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
   const int64_t runs = point_chunks(total);
   // Few pixels: the output channels are shared out as well. Each output is computed alone, so this moves no bits.
   const int64_t splits = runs >= 64 ? 1 : blocks * groups;
+  // Column blocks whose weights stay in L2 while the chunk's points go by.
+  const int64_t band = max(1, kBandFloats / max(1, grid.tap_count * pass.channels.source * kTileColumns));
   parallel(runs * splits, [&](int64_t chunk) {
     const Range range = chunk_range(total, runs, chunk / splits, kTileRows);
     const Range units = chunk_range(blocks * groups, splits, chunk % splits);
     Tile tile;
     float* rows[(kChunkTiles + 1) * kTileRows];
-    for (int64_t first = range.begin; first < range.end; first += kTileRows) {
-      const int64_t count = min(kTileRows, range.end - first);
-      const Points points = points_at(pass, grid, first, count, tile);
-      for (int64_t r = 0; r < count; ++r) rows[first - range.begin + r] = tile.y[r];
-      for (int64_t unit = units.begin; unit < units.end;) {
-        const int64_t group = unit / blocks, group_end = min(units.end, (group + 1) * blocks);
-        const int64_t column = group * pass.channels.target;
-        const float* packed =
-            pass.packed + (group * blocks * pass.taps + first_tap) * pass.channels.source * kTileColumns;
-        for (int64_t r = 0; r < count; ++r) tile.y[r] += column;
-        tile.bias = pass.bias ? pass.bias + column : nullptr;
-        tile.columns = pass.channels.target;
-        tile.accumulate = false;
-        fill(points, group, packed, tile, [&] {
-          multiply_blocks(count, tile, pass.block_floats(), unit - group * blocks, group_end - group * blocks);
-          tile.accumulate = true;
-        });
-        for (int64_t r = 0; r < count; ++r) tile.y[r] -= column;
-        unit = group_end;
+    for (int64_t band_begin = units.begin; band_begin < units.end; band_begin += band) {
+      const int64_t band_end = min(units.end, band_begin + band);
+      Place at{range.begin / (grid.H * grid.W), range.begin / grid.W % grid.H, range.begin % grid.W};
+      for (int64_t first = range.begin; first < range.end; first += kTileRows) {
+        const int64_t count = min(kTileRows, range.end - first);
+        const Points points = points_at(pass, grid, at, count, tile);
+        PYCONV_UNROLL
+        for (int r = 0; r < kTileRows; ++r) rows[first - range.begin + r] = tile.y[r];  // beyond count: no matter
+        fetch_ahead(pass, grid, points, tile, band_begin == units.begin, band_begin * kTileColumns,
+                    (band_end - band_begin) * kTileColumns);
+        for (int64_t unit = band_begin; unit < band_end;) {
+          const int64_t group = unit / blocks, group_end = min(band_end, (group + 1) * blocks);
+          const int64_t column = group * pass.channels.target;
+          const float* packed =
+              pass.packed + (group * blocks * pass.taps + first_tap) * pass.channels.source * kTileColumns;
+          PYCONV_UNROLL
+          for (int r = 0; r < kTileRows; ++r) tile.y[r] += column;
+          tile.bias = pass.bias ? pass.bias + column : nullptr;
+          tile.columns = pass.channels.target;
+          tile.accumulate = false;
+          fill(points, group, packed, tile, [&] {
+            multiply_blocks(count, tile, pass.block_floats(), unit - group * blocks, group_end - group * blocks);
+            tile.accumulate = true;
+          });
+          PYCONV_UNROLL
+          for (int r = 0; r < kTileRows; ++r) tile.y[r] -= column;
+          unit = group_end;
+        }
       }
     }
     if (!finish.policy) return;
@@ -143,15 +191,27 @@ PYCONV_INLINE void pack_weight(const Conv2dShape& s, const Pass& pass, const Tap
     const float* kernel = weight + taps[chunk % pass.taps].kernel * (s.C_in / s.groups) * s.C_out;
     float* out = packed + chunk * rows * kTileColumns;
     const int64_t width = min(kTileColumns, columns - block * kTileColumns);
-    for (int64_t k = 0; k < rows; ++k, out += kTileColumns) {
-      int64_t c = 0;
-      for (; c < width; ++c) {
-        const int64_t column = block * kTileColumns + c;
-        out[c] = transposed ? kernel[column * s.C_out + group * rows + k]
-                            : kernel[k * s.C_out + group * columns + column];
+    if (transposed) {
+      // A vector along the kernel's rows for each column: neither side then leaves the nearest cache.
+      for (int64_t k = 0; k < rows; k += kVecFloats) {
+        const int64_t lanes = min(kVecFloats, rows - k);
+        for (int64_t c = 0; c < kTileColumns; ++c) {
+          const float* in = kernel + (block * kTileColumns + c) * s.C_out + group * rows + k;
+          const Vec value = c >= width ? Vec{} : lanes == kVecFloats ? load(in) : load_part(in, lanes);
+          float* column = out + k * kTileColumns + c;
+          if (lanes == kVecFloats) {
+            PYCONV_UNROLL
+            for (int i = 0; i < kVecFloats; ++i) column[i * kTileColumns] = value[i];
+          } else {
+            for (int64_t i = 0; i < lanes; ++i) column[i * kTileColumns] = value[i];
+          }
+        }
       }
-      for (; c < kTileColumns; ++c) out[c] = 0;
+      return;
     }
+    kernel += group * columns + block * kTileColumns;
+    for (int64_t k = 0; k < rows; ++k, out += kTileColumns, kernel += s.C_out)
+      for (int64_t c = 0; c < kTileColumns; ++c) out[c] = c < width ? kernel[c] : 0;
   });
 }
 

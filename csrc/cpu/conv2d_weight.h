@@ -64,8 +64,28 @@ void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t ch
   }
 }
 
+// dy in memory: both vectors of a pixel at a time.
+PYCONV_INLINE void copy_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, float* packed,
+                           float* dbias) {
+  const float* dy = pass.pass.gradient.d + first * pass.s.C_out + channel;
+  Vec sums[kTileVecs];
+  PYCONV_UNROLL
+  for (int v = 0; v < kTileVecs; ++v) sums[v] = load(dbias + v * kVecFloats);
+  for (int64_t p = 0; p < count; ++p, dy += pass.s.C_out, packed += kTileColumns) {
+    PYCONV_UNROLL
+    for (int v = 0; v < kTileVecs; ++v) {
+      const Vec value = load(dy + v * kVecFloats);
+      store(packed + v * kVecFloats, value);
+      sums[v] += value;
+    }
+  }
+  PYCONV_UNROLL
+  for (int v = 0; v < kTileVecs; ++v) store(dbias + v * kVecFloats, sums[v]);
+}
+
 PYCONV_INLINE void pack_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width,
                            float* packed, float* dbias) {
+  if (!pass.pass.gradient.y && width == kTileColumns) return copy_dy(pass, first, count, channel, packed, dbias);
   with_gradient_kind(pass.pass.gradient, [&](auto made, auto pooled) {
     pack_dy_as<made.value, pooled.value>(pass, first, count, channel, width, packed, dbias);
   });
@@ -80,19 +100,27 @@ PYCONV_INLINE void run_weight_pass(const Context& context, const WeightPass& pas
   float* partials = static_cast<float*>(context.workspace);
   const int64_t units = pass.units(), unit_floats = pass.unit_floats(), rows = pass.rows();
 
-  parallel(pass.parts * units, [&](int64_t chunk) {
-    const int64_t part = chunk / units, unit = chunk % units, group = unit / pass.column_blocks;
-    const int64_t column = unit % pass.column_blocks * kTileColumns;
-    const int64_t width = min(kTileColumns, pass.channels.target - column);
-    float* sums = partials + chunk * unit_floats;
-    for (int64_t i = 0; i < unit_floats; ++i) sums[i] = 0;
+  // A chunk takes as many column blocks through its pixels together as leave room for their sums in L2, and at
+  // least 16 chunks. Each unit is summed alone, so this moves no bits.
+  const int64_t band = max(1, min(kBandFloats / unit_floats, pass.parts * units / kMaxPartials));
+  const int64_t bands = ceil_div(units, band);
+  parallel(pass.parts * bands, [&](int64_t chunk) {
+    const int64_t part = chunk / bands;
+    const Range mine = chunk_range(units, bands, chunk % bands);
+    float* part_sums = partials + part * units * unit_floats;
+    for (int64_t i = mine.begin * unit_floats; i < mine.end * unit_floats; ++i) part_sums[i] = 0;
     alignas(64) float packed[kBlockPixels * kTileColumns];
     const Range range = chunk_range(pass.pixels, pass.parts, part, kBlockPixels);
     for (int64_t first = range.begin; first < range.end; first += kBlockPixels) {
       const int64_t count = min(kBlockPixels, range.end - first);
-      pack_dy(pass, first, count, group * pass.channels.target + column, width, packed,
-              sums + rows * kTileColumns);
-      add(pass, group, first, count, packed, width, sums);
+      for (int64_t unit = mine.begin; unit < mine.end; ++unit) {
+        const int64_t group = unit / pass.column_blocks, column = unit % pass.column_blocks * kTileColumns;
+        const int64_t width = min(kTileColumns, pass.channels.target - column);
+        float* sums = part_sums + unit * unit_floats;
+        pack_dy(pass, first, count, group * pass.channels.target + column, width, packed,
+                sums + rows * kTileColumns);
+        add(pass, group, first, count, packed, width, sums);
+      }
     }
   });
 
