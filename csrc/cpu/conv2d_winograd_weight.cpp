@@ -32,14 +32,13 @@ PYCONV_INLINE void transform_gradient(const Geometry<F>& g, const Conv2dGradient
                                       int64_t count, float* D, float* dbias) {
   const int64_t plane = gradient_plane(g);
   const TargetShape target{g.OH, g.OW, g.K};
-  for (int64_t c = 0; c < g.target_row(); c += kVecFloats) {
-    const int64_t lanes = max(0, min(kVecFloats, g.K - c));
-    const GradientChannels<kMade, kPooled> source(gradient, g.K, c, lanes);
-    Vec sum = load(dbias + c);
-    TileWalk<F> at(g, first);
-    for (int64_t t = 0; t < count; ++t, at.next()) {
+  TileWalk<F> at(g, first);
+  for (int64_t t = 0; t < count; ++t, at.next()) {
+    const int64_t rows = min(F::kOut, g.OH - at.h), columns = min(F::kOut, g.OW - at.w);
+    for (int64_t c = 0; c < g.target_row(); c += kVecFloats) {
       float* out = D + (c / kTileColumns * g.block + t) * kTileColumns + c % kTileColumns;
-      const int64_t rows = min(F::kOut, g.OH - at.h), columns = min(F::kOut, g.OW - at.w);
+      const int64_t lanes = max(0, min(kVecFloats, g.K - c));
+      const GradientChannels<kMade, kPooled> source(gradient, g.K, c, lanes);
       const GradientPlace place(target, c, at.n, at.h, at.w);
       Vec d[F::kOut][F::kOut];
       if (rows == F::kOut && columns == F::kOut && lanes == kVecFloats) {
@@ -53,15 +52,16 @@ PYCONV_INLINE void transform_gradient(const Geometry<F>& g, const Conv2dGradient
           for (int j = 0; j < F::kOut; ++j)
             d[i][j] = i < rows && j < columns ? source.template get<false>(place, i, j) : Vec{};
       }
+      Vec sum{};
       PYCONV_UNROLL
       for (int i = 0; i < F::kOut; ++i) {
         PYCONV_UNROLL
         for (int j = 0; j < F::kOut; ++j) sum += d[i][j];
       }
+      store(dbias + c, load(dbias + c) + sum);
       F::gradient([&](int i, int j) PYCONV_LANES_BODY { return d[i][j]; },
                   [&](int i, int j, Vec v) PYCONV_LANES_BODY { store(out + (i * F::kIn + j) * plane, v); });
     }
-    store(dbias + c, sum);
   }
 }
 
