@@ -4,7 +4,7 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
 
-enum class Choice { kDirect, kIm2col, kDepthwise, kWinogradF2, kWinogradF4, kUnfit };
+enum class Choice { kDirect, kIm2col, kFewChannels, kDepthwise, kWinogradF2, kWinogradF4, kUnfit };
 
 // The cost of Winograd's F(out x out, 3 x 3), in products for each pixel of the target and pair of channels, of
 // which direct convolution takes 9. Measured on Zen 4 (docs/performance.md): transforming the image costs a third
@@ -40,7 +40,8 @@ Choice choose(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
   }
   // Below a vector's worth of channels the inner loop over one tap is too short: copy taps together.
   const int64_t source = (pass == Conv2dPass::kBackwardInput ? s.C_out : s.C_in) / s.groups;
-  return source < 8 && s.KH * s.KW > 1 ? Choice::kIm2col : Choice::kDirect;
+  if (source >= 8 || s.KH * s.KW == 1) return Choice::kDirect;
+  return pass == Conv2dPass::kForward && few_channels::fits(s) ? Choice::kFewChannels : Choice::kIm2col;
 }
 
 constexpr Status kUnfit{
@@ -57,6 +58,8 @@ Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& 
       return direct::forward(context, s, pass);
     case Choice::kIm2col:
       return im2col::forward(context, s, pass);
+    case Choice::kFewChannels:
+      return few_channels::forward(context, s, pass);
     case Choice::kDepthwise:
       return depthwise::forward(context, s, pass);
     case Choice::kWinogradF2:
@@ -80,6 +83,7 @@ Status backward_input(const Context& context, const Conv2dShape& s, const Backwa
     case Choice::kWinogradF2:
     case Choice::kWinogradF4:
       return winograd::backward_input(context, s, tile_size(choice), pass);
+    case Choice::kFewChannels:
     case Choice::kUnfit:
       break;
   }
@@ -98,6 +102,7 @@ Status backward_weight(const Context& context, const Conv2dShape& s, const Backw
     case Choice::kWinogradF2:
     case Choice::kWinogradF4:
       return winograd::backward_weight(context, s, tile_size(choice), pass);
+    case Choice::kFewChannels:
     case Choice::kUnfit:
       break;
   }
@@ -128,6 +133,7 @@ size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass
   switch (choice) {
     case Choice::kDirect:
     case Choice::kIm2col:
+    case Choice::kFewChannels:
       return packed_workspace(s, pass);
     case Choice::kDepthwise:
       return depthwise::workspace(s, pass);
@@ -160,6 +166,7 @@ Status conv2d_prepare(const Context& context, const Conv2dShape& s, const float*
   switch (choice) {
     case Choice::kDirect:
     case Choice::kIm2col:
+    case Choice::kFewChannels:
       prepare_packed(context, s, weight, prepared);
       return kOk;
     case Choice::kWinogradF2:
@@ -178,6 +185,7 @@ size_t conv2d_prepared_bytes(const Context& context, const Conv2dShape& s) {
   switch (choice) {
     case Choice::kDirect:
     case Choice::kIm2col:
+    case Choice::kFewChannels:
       return packed_bytes(s);
     case Choice::kWinogradF2:
     case Choice::kWinogradF4:

@@ -98,6 +98,10 @@ PYCONV_ALGORITHM
 namespace im2col {
 PYCONV_ALGORITHM
 }
+namespace few_channels {  // forward alone; workspace and prepared weights as direct's
+bool fits(const Conv2dShape&);
+Status forward(const Context&, const Conv2dShape&, const ForwardPass&);
+}  // namespace few_channels
 namespace depthwise {
 PYCONV_ALGORITHM
 size_t workspace(const Conv2dShape&, Conv2dPass);

@@ -1,7 +1,6 @@
 // Convolution as a blocked matrix product: a tile's rows are copied together (im2col, a tile at a time, so
-// that the copy stays in L1). Pays where a tap has few channels, as in a first layer with C_in = 3. There, in
-// the forward pass, a kernel row's patch lies in one piece in memory: only what overhangs the image's edge is
-// copied.
+// that the copy stays in L1). Pays where a tap has few channels. In the weight gradient of a first layer with
+// C_in = 3, a kernel row's patch lies in one piece in memory: only what overhangs the image's edge is copied.
 #include "conv2d_pass.h"
 #include "conv2d_weight.h"
 
@@ -58,38 +57,6 @@ PYCONV_INLINE void copy_row(const float* in, int64_t w, int64_t W, int64_t width
   for (int64_t i = begin * C; i < end * C; ++i) out[i] = in[w * C + i];
   for (int64_t i = end * C; i < width * C; ++i) out[i] = 0;
 }
-
-struct FillRows {
-  template <class Multiply>
-  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Grid& grid, const Points& points, int64_t,
-                                       const float* packed, Tile& tile, const Multiply& multiply) const {
-    alignas(64) float copies[kTileRows * kMaxK];
-    const int64_t C = pass.channels.source, run = width * C;
-    float* copy = copies;
-    tile.taps = 0;
-    tile.K = run;
-    for (int64_t t = 0; t < grid.tap_count; t += width) {
-      const Tap &first = grid.taps[t], &last = grid.taps[t + width - 1];
-      if (points.h_max + first.dh < 0 || points.h_min + first.dh >= grid.source_H) continue;
-      const int64_t offset = (first.dh * grid.source_W + first.dw) * C;
-      const float** rows = tile.a[tile.taps];
-      tile.b[tile.taps++] = packed + t * C * kTileColumns;
-      PYCONV_UNROLL
-      for (int r = 0; r < kTileRows; ++r) rows[r] = points.base[r] + offset;
-      if (points.all_inside(grid, first) && points.all_inside(grid, last)) continue;
-      for (int64_t r = 0; r < points.count; ++r) {
-        if (points.inside(grid, first, r) && points.inside(grid, last, r)) continue;
-        const int64_t h = points.h[r] + first.dh, w = points.w[r] + first.dw;
-        const bool outside = h < 0 || h >= grid.source_H;
-        copy_row(rows[r] - w * C, outside ? grid.source_W : w, grid.source_W, width, C, copy);
-        rows[r] = copy;
-        copy += run;
-      }
-    }
-    multiply();
-  }
-  int64_t width;  // KW
-};
 
 struct FillCopies {
   template <class Multiply>
@@ -190,10 +157,7 @@ struct AddRows {
 }  // namespace
 
 Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
-  if (rows_in_one_piece(s))
-    run_forward(context, s, p, FillRows{s.KW});
-  else
-    run_forward(context, s, p, FillCopies{});
+  run_forward(context, s, p, FillCopies{});
   return kOk;
 }
 

@@ -1,0 +1,153 @@
+// Forward convolution of few channels, as in a first layer with C_in = 3: a kernel row of a pixel's patch is one
+// piece of memory, neighbouring pixels' pieces overlap. A chunk owns a run of output rows; the source rows that
+// one of them reads are copied together with their padding, so that no pixel is special, and its products stay in
+// the L1 until the epilogue takes them to y.
+#include "conv2d_pass.h"
+
+namespace pyconv::cpu::PYCONV_CPU_ISA::few_channels {
+namespace {
+
+// y (R, kTileColumns) = sum over kernel rows of a (R pixels, `pixel` floats apart) b (K, kTileColumns).
+template <int R>
+void multiply_row(const float* a, int64_t a_row, int64_t rows, int64_t pixel, int64_t K, const float* b, float* y,
+                  int64_t y_pixel) {
+  Vec sum[R][kTileVecs] = {};
+  for (int64_t kh = 0; kh < rows; ++kh, a += a_row) {
+    const float* p = a;
+    for (int64_t k = 0; k < K; ++k, ++p, b += kTileColumns) {
+      Vec row[kTileVecs];
+      PYCONV_UNROLL
+      for (int v = 0; v < kTileVecs; ++v) row[v] = load(b + v * kVecFloats);
+      PYCONV_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const Vec value = broadcast(p[r * pixel]);
+        PYCONV_UNROLL
+        for (int v = 0; v < kTileVecs; ++v) sum[r][v] += value * row[v];
+      }
+    }
+  }
+  PYCONV_UNROLL
+  for (int r = 0; r < R; ++r) {
+    PYCONV_UNROLL
+    for (int v = 0; v < kTileVecs; ++v) store(y + r * y_pixel + v * kVecFloats, sum[r][v]);
+  }
+}
+template <int R = kTileRows, class... Arguments>
+PYCONV_INLINE void multiply_row_part(int64_t count, const Arguments&... arguments) {
+  if constexpr (R > 1)
+    if (count < R) return multiply_row_part<R - 1>(count, arguments...);
+  multiply_row<R>(arguments...);
+}
+
+// A row of x, `width` pixels from pixel `first` on; 0 outside the image, and everywhere where `in` is null.
+PYCONV_INLINE void copy_padded(const float* in, int64_t first, int64_t W, int64_t width, int64_t C, float* out) {
+  const int64_t begin = in ? min(width, max(0, -first)) : width,
+                end = in ? max(begin, min(width, W - first)) : width;
+  const auto bytes = [&](int64_t pixels) { return static_cast<size_t>(pixels * C) * sizeof(float); };
+  __builtin_memset(out, 0, bytes(begin));
+  if (end > begin) __builtin_memcpy(out + begin * C, in + (first + begin) * C, bytes(end - begin));
+  __builtin_memset(out + end * C, 0, bytes(width - end));
+}
+
+struct Geometry {
+  int64_t width, source_row, target_row, chunks;  // width: pixels of a padded source row; rows in floats
+
+  explicit Geometry(const Conv2dShape& s) {
+    constexpr int64_t kLeastPixels = 128, kEnough = 256;
+    width = (s.OW - 1) * s.stride_w + s.KW;
+    source_row = round_up(width * s.C_in, 16);
+    target_row = round_up(s.C_out, kTileColumns);
+    chunks = min(s.N * s.OH, max(1, min(kEnough, s.N * s.OH * s.OW / kLeastPixels)));
+  }
+  int64_t scratch_floats(const Conv2dShape& s) const {
+    return s.KH * source_row + s.OW * target_row + ChannelSums::scratch_floats(target_row);
+  }
+};
+
+// An output row's sums through the epilogue to y.
+template <class Epilogue>
+PYCONV_INLINE void finish_row(const Epilogue& e, const float* row, int64_t row_pixel, int64_t n, int64_t h,
+                              bool first, const ChannelSums& sums) {
+  const auto run = [&]<bool kWhole>(const TileOutput& t) PYCONV_LANES_BODY {
+    Vec total{};
+    for (int64_t w = 0; first && w < e.target.W; ++w) total += load(row + w * row_pixel + t.channel);
+    typename Epilogue::template Channels<kWhole> channels(e, sums, t, total / static_cast<float>(e.target.W));
+    int64_t at = e.target.offset(t);
+    const float* in = row + t.channel;
+    for (int64_t w = 0; w < e.target.W; ++w, in += row_pixel, at += e.target.K) {
+      const Vec v = channels.next(load(in), at);
+      if (!kWhole)
+        store_part(e.y + at, v, t.lanes);
+      else if (e.streams)
+        stream(e.y + at, v);
+      else
+        store(e.y + at, v);
+    }
+    channels.end();
+  };
+  for (int64_t c = 0; c < e.target.K; c += kVecFloats) {
+    const TileOutput t{n, h, 0, 1, e.target.W, c, min(kVecFloats, e.target.K - c), first};
+    if (t.lanes == kVecFloats)
+      run.template operator()<true>(t);
+    else
+      run.template operator()<false>(t);
+  }
+}
+
+}  // namespace
+
+bool fits(const Conv2dShape& s) {
+  constexpr int64_t kMostFloats = 64, kMostScratch = int64_t{1} << 16;
+  return s.groups == 1 && s.dilation_w == 1 && s.KW * s.C_in <= kMostFloats && s.OW > 0 &&
+         Geometry(s).scratch_floats(s) <= kMostScratch;
+}
+
+Status forward(const Context& context, const Conv2dShape& shape, const ForwardPass& pass) {
+  const Geometry geometry(shape);
+  const PassWorkspace sizes(shape, false);
+  Totals totals = sizes.totals(context.workspace);
+  totals.chunks = geometry.chunks;
+  const float* weights = pass.prepared;
+  if (!weights) {
+    float* packed = static_cast<float*>(context.workspace);
+    Tap* taps = reinterpret_cast<Tap*>(packed + sizes.packed_floats + sizes.zero_floats);
+    write_taps(shape, false, taps);
+    pack_weight(shape, make_pass(shape, false), taps, pass.weight, false, packed);
+    weights = packed;
+  }
+  const TargetShape target{shape.OH, shape.OW, shape.C_out};
+  with_epilogue(pass, pass.bias, shape.N, target, totals, [&](const auto& shared_epilogue) {
+    parallel(geometry.chunks, [=, &shape, &shared_epilogue](int64_t chunk) {
+      const Conv2dShape s = shape;  // copies that no store can alias
+      const Geometry g = geometry;
+      const auto epilogue = shared_epilogue;
+      const int64_t run = s.KW * s.C_in, pixel = s.stride_w * s.C_in;
+      float* source =
+          static_cast<float*>(thread_scratch(static_cast<size_t>(g.scratch_floats(s)) * sizeof(float)));
+      float *products = source + s.KH * g.source_row, *rest = products + s.OW * g.target_row;
+      const ChannelSums sums(g.target_row, rest, totals.rows + chunk * 2 * g.target_row);
+      sums.start(0, g.target_row);
+      const Range rows = chunk_range(s.N * s.OH, g.chunks, chunk);
+      for (int64_t row = rows.begin; row < rows.end; ++row) {
+        const int64_t n = row / s.OH, oh = row % s.OH;
+        for (int64_t kh = 0; kh < s.KH; ++kh) {
+          const int64_t h = oh * s.stride_h - s.pad_top + kh * s.dilation_h;
+          const float* in = h >= 0 && h < s.H ? pass.x + (n * s.H + h) * s.W * s.C_in : nullptr;
+          copy_padded(in, -s.pad_left, s.W, g.width, s.C_in, source + kh * g.source_row);
+        }
+        for (int64_t c = 0; c < g.target_row; c += kTileColumns) {
+          const float* b = weights + c * s.KH * run;
+          for (int64_t w = 0; w < s.OW; w += kTileRows)
+            multiply_row_part(min(kTileRows, s.OW - w), source + w * pixel, g.source_row, s.KH, pixel, run, b,
+                              products + w * g.target_row + c, g.target_row);
+        }
+        finish_row(epilogue, products, g.target_row, n, oh, row == rows.begin, sums);
+        epilogue.end_block(sums, 0, g.target_row, s.OW);
+      }
+      end_streams();
+    });
+  });
+  return kOk;
+}
+
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA::few_channels
