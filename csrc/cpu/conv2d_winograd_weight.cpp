@@ -26,16 +26,17 @@ PYCONV_INLINE int64_t gradient_plane(const Geometry<F>& g) {
   return plane_stride(g.block * g.target_row());
 }
 
-// dy's tiles transformed: D[plane][column block][tile][column]; their sums are added to dbias (target_row).
+// dy's tiles transformed, channels of whole column blocks: D[plane][column block][tile][column]; their sums are
+// added to dbias (target_row).
 template <class F, bool kMade, bool kPooled>
 PYCONV_INLINE void transform_gradient(const Geometry<F>& g, const Conv2dGradient& gradient, int64_t first,
-                                      int64_t count, float* D, float* dbias) {
+                                      int64_t count, Range channels, float* D, float* dbias) {
   const int64_t plane = gradient_plane(g);
   const TargetShape target{g.OH, g.OW, g.K};
   TileWalk<F> at(g, first);
   for (int64_t t = 0; t < count; ++t, at.next()) {
     const int64_t rows = min(F::kOut, g.OH - at.h), columns = min(F::kOut, g.OW - at.w);
-    for (int64_t c = 0; c < g.target_row(); c += kVecFloats) {
+    for (int64_t c = channels.begin; c < channels.end; c += kVecFloats) {
       float* out = D + (c / kTileColumns * g.block + t) * kTileColumns + c % kTileColumns;
       const int64_t lanes = max(0, min(kVecFloats, g.K - c));
       const GradientChannels<kMade, kPooled> source(gradient, g.K, c, lanes);
@@ -68,13 +69,19 @@ PYCONV_INLINE void transform_gradient(const Geometry<F>& g, const Conv2dGradient
 template <class F, bool kMade, bool kPooled>
 PYCONV_INLINE void sum_parts(const Geometry<F>& geometry, const BackwardWeightPass& shared_pass, int64_t parts,
                              float* partials, const float* zeros) {
-  parallel(parts, [=](int64_t part) {
+  // More threads than parts: they share the column blocks too, each with its own transform of x. This moves no
+  // bits.
+  const int64_t splits = max(1, min(geometry.column_blocks(), num_threads() / max(1, parts)));
+  parallel(parts * splits, [=](int64_t chunk) {
+    const int64_t part = chunk / splits;
     const Geometry<F> g = geometry;  // copies that no store can alias
     const BackwardWeightPass pass = shared_pass;
     const Conv2dGradient gradient = pass.gradient;
     float* dU = partials + part * part_floats(g);
     float* sums = dU + g.kPlanes * g.weight_plane();
-    __builtin_memset(sums, 0, static_cast<size_t>(g.target_row()) * sizeof(float));
+    const Range columns = chunk_range(g.column_blocks(), splits, chunk % splits);
+    const Range channels{columns.begin * kTileColumns, columns.end * kTileColumns};
+    for (int64_t c = channels.begin; c < channels.end; ++c) sums[c] = 0;
     const int64_t D_plane = gradient_plane(g);
     const int64_t V_floats = g.kPlanes * g.source_plane(), D_floats = g.kPlanes * D_plane;
     float* V =
@@ -84,17 +91,18 @@ PYCONV_INLINE void sum_parts(const Geometry<F>& geometry, const BackwardWeightPa
     for (int64_t i = range.begin; i < range.end; ++i) {
       const int64_t first = i * g.block, count = min(g.block, g.tiles() - first);
       const int64_t next = i + 1 < range.end ? min(g.block, g.tiles() - first - count) : 0;
-      const int64_t steps = g.kPlanes * g.column_blocks() * ceil_div(g.C, kTileRows), then = first + count;
+      const int64_t steps = g.kPlanes * (columns.end - columns.begin) * ceil_div(g.C, kTileRows),
+                    then = first + count;
       Prefetch x = prefetch_tiles(g, pass.x, g.H, g.W, g.C, F::kOut, then, next, steps);
       const int64_t d_size = kPooled ? F::kOut / 2 : F::kOut, d_H = kPooled ? g.OH / 2 : g.OH,
                     d_W = kPooled ? g.OW / 2 : g.OW;
       Prefetch d = prefetch_tiles(g, gradient.d, d_H, d_W, g.K, d_size, then, next, steps);
       Prefetch y = prefetch_tiles(g, gradient.y, g.OH, g.OW, g.K, F::kOut, then, next, steps);
       transform_input(g, pass.x, pass.input, first, count, InputScratch<F>{zeros, square}, V);
-      transform_gradient<F, kMade, kPooled>(g, gradient, first, count, D, sums);
+      transform_gradient<F, kMade, kPooled>(g, gradient, first, count, channels, D, sums);
       for (int plane = 0; plane < g.kPlanes; ++plane) {
         const Segment tiles{V + plane * g.source_plane(), 0, count};
-        for (int64_t c = 0; c < g.K; c += kTileColumns) {
+        for (int64_t c = channels.begin; c < channels.end; c += kTileColumns) {
           const float* b = D + plane * D_plane + c * g.block;
           outer_blocks(g.C, g.K - c, {&tiles, 1, g.source_row(), b, i > range.begin},
                        dU + plane * g.weight_plane() + c * g.C, [&] { x.step(), d.step(), y.step(); });
