@@ -16,6 +16,7 @@ In prediction a chain is one call, with the normalisation in its epilogue; what 
 (`Trace.constants`) is computed when they change.
 """
 
+import math
 from dataclasses import dataclass
 
 from pyconv import _core
@@ -45,6 +46,10 @@ class _Chain:
     gradients: tuple = ()  # of pool, relu_after, norm and relu, as far as they are there
     weight: Call = None
     input: Call = None
+    offered: int = 0  # what the backend fuses with this convolution
+    raw: Buffer = None  # the chain's output before the normalisation, which its readers apply:
+    scale: Buffer = None  # relu?(scale * raw + shift)
+    shift: Buffer = None
 
     @property
     def links(self):
@@ -142,9 +147,6 @@ class _TrainingFusion:
         convolutions = [call for call in trace.calls if call.op == "conv2d"]
         chains = [chain for call in convolutions if (chain := self._chain(call))]
         for chain in chains:
-            if chain.norm:
-                chain.scale, chain.shift = (Buffer(chain.stored.shape[-1:]) for _ in range(2))
-        for chain in chains:
             self._fuse_forward(chain)
         for chain in chains:
             self._fuse_backward(chain)
@@ -191,6 +193,7 @@ class _TrainingFusion:
         raw = chain.stored
         arguments = {"relu": bool(chain.relu)}
         if norm:
+            chain.scale, chain.shift = (Buffer(chain.stored.shape[-1:]) for _ in range(2))
             copied = (
                 "gamma",
                 "beta",
@@ -252,11 +255,8 @@ class _TrainingFusion:
     def _reduce(self, chain, d, coefficients, place):
         """Take the normalisation's sums where its gradient d is computed, or in a call of their own."""
         norm, gradient = chain.norm.arguments, self._gradient_of(chain.norm, chain).arguments
-        rows = 1
-        for size in chain.stored.shape[:-1]:
-            rows *= size
         arguments = {
-            "rows": rows,
+            "rows": math.prod(chain.stored.shape[:-1]),
             "x": chain.raw,
             "gamma": norm["gamma"],
             "mean": norm["mean"],

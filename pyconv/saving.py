@@ -74,6 +74,7 @@ def training_state(model):
         "optimizer_state": model.optimizer.get_state(),
         "loss": serialize(model.loss),
         "metrics": list(model.metric_names),
+        "fuse": model.fuse,
         "position": model.position.get_state(),
     }
 
@@ -83,7 +84,8 @@ def set_training_state(model, arrays, state):
     _assign(model, arrays)
     if state is None:
         return
-    model.compile(deserialize(state["optimizer"]), deserialize(state["loss"]), state["metrics"])
+    optimizer, loss = deserialize(state["optimizer"]), deserialize(state["loss"])
+    model.compile(optimizer, loss, state["metrics"], fuse=state.get("fuse", True))
     model.optimizer.set_state(state["optimizer_state"])
     model.position = Position.from_state(state["position"])
     model.prepare_training()

@@ -4,91 +4,10 @@
 #pragma once
 
 #include "batch_norm.h"
-#include "conv2d.h"
-#include "pool2d.h"
+#include "conv2d_tile.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
-
-// The outputs of one tile: where they go, and how many of them the image has.
-struct TileOutput {
-  int64_t n, h, w;        // image, first pixel
-  int64_t rows, columns;  // inside the image
-  int64_t channel, lanes;
-  bool first;  // of the chunk
-};
-
-struct TargetShape {
-  int64_t H, W, K;
-  PYCONV_INLINE_MEMBER int64_t offset(const TileOutput& t) const {
-    return ((t.n * H + t.h) * W + t.w) * K + t.channel;
-  }
-};
-
-PYCONV_INLINE Vec load_lanes(const float* p, int64_t lanes) {
-  return lanes == kVecFloats ? load(p) : load_part(p, lanes);
-}
-PYCONV_INLINE Vec load_or(const float* p, int64_t lanes, float otherwise) {
-  return p ? load_lanes(p, lanes) : broadcast(otherwise);
-}
-PYCONV_INLINE Vec floor_of(bool relu) {
-  return broadcast(relu ? 0 : -__builtin_inff());
-}
-PYCONV_INLINE Vec at_least(Vec low, Vec v) {  // NaN passes
-  return v < low ? low : v;
-}
-
-// Whether stores that bypass the caches pay: y does not fit them anyway, and its lines are written whole.
-PYCONV_INLINE bool streams_to(const float* y, int64_t floats, int64_t K) {
-  constexpr int64_t kLeastFloats = int64_t{1} << 20;
-  return kStreams && y && floats >= kLeastFloats && K % kVecFloats == 0 &&
-         reinterpret_cast<uintptr_t>(y) % kVecBytes == 0;
-}
-
-// Calls body(i, j) for the pixels of a tile that the image has.
-template <bool kWhole, int kOut, class Body>
-PYCONV_INLINE void for_pixels(const TileOutput& t, const Body& body) {
-  if constexpr (kWhole) {
-    PYCONV_UNROLL
-    for (int i = 0; i < kOut; ++i) {
-      PYCONV_UNROLL
-      for (int j = 0; j < kOut; ++j) body(i, j);
-    }
-  } else {
-    for (int64_t i = 0; i < t.rows; ++i)
-      for (int64_t j = 0; j < t.columns; ++j) body(i, j);
-  }
-}
-
-// 2x2 windows of a tile; sign says which end of the values wins (pool2d.h).
-template <bool kWhole, int kOut>
-PYCONV_INLINE void pool_tile(const TargetShape& target, const TileOutput& t, Vec sign,
-                             const Vec (&square)[kOut][kOut], float* pooled, uint8_t* argmax) {
-  if constexpr (kOut > 1) {
-    using L = Lanes<kVecFloats>;
-    const int64_t first = ((t.n * (target.H / 2) + t.h / 2) * (target.W / 2) + t.w / 2) * target.K + t.channel;
-    const int64_t rows = kWhole ? kOut / 2 : t.rows / 2, columns = kWhole ? kOut / 2 : t.columns / 2;
-    PYCONV_UNROLL
-    for (int64_t i = 0; i < rows; ++i) {
-      PYCONV_UNROLL
-      for (int64_t j = 0; j < columns; ++j) {
-        SignedBest<L> best(sign, square[2 * i][2 * j], L::Int{});
-        best.visit(square[2 * i][2 * j + 1], L::Int{} + 1);
-        best.visit(square[2 * i + 1][2 * j], L::Int{} + 2);
-        best.visit(square[2 * i + 1][2 * j + 1], L::Int{} + 3);
-        const int64_t at = first + (i * (target.W / 2) + j) * target.K;
-        if (t.lanes == kVecFloats) {
-          store(pooled + at, best.value);
-          if (argmax) store_int<L>(argmax + at, best.offset);
-        } else {
-          store_part(pooled + at, best.value, t.lanes);
-          for (int64_t lane = 0; argmax && lane < t.lanes; ++lane)
-            argmax[at + lane] = static_cast<uint8_t>(best.offset[lane]);
-        }
-      }
-    }
-  }
-}
 
 // y = conv + bias.
 struct StoreSums {
@@ -255,36 +174,6 @@ PYCONV_INLINE void with_epilogue(const BackwardInputPass& p, int64_t N, const Ta
   merge_totals(totals.rows, totals.chunks, totals.channels);
   for (int64_t c = 0; c < target.K; ++c)
     write_reduction(r, target.K, c, totals.rows[c], totals.rows[totals.channels + c]);
-}
-
-// The square of outputs of a Winograd tile.
-template <bool kWhole, int kOut, class Epilogue>
-PYCONV_INLINE void finish_tile(const Epilogue& e, const TileOutput& t, const ChannelSums& sums,
-                               Vec (&square)[kOut][kOut]) {
-  const int64_t first = e.target.offset(t), row = e.target.W * e.target.K, pixel = e.target.K;
-  Vec total{};
-  if (t.first) for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY { total += square[i][j]; });
-  const Vec mean = total / static_cast<float>(t.rows * t.columns);
-  typename Epilogue::template Channels<kWhole> channels(e, sums, t, mean);
-  for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY {
-    square[i][j] = channels.next(square[i][j], first + i * row + j * pixel);
-  });
-  channels.end();
-  float* out = e.y + first;
-  if (!kWhole) {
-    if (e.y)
-      for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY {
-        store_part(out + i * row + j * pixel, square[i][j], t.lanes);
-      });
-  } else if (e.streams) {
-    for_pixels<kWhole, kOut>(
-        t, [&](int i, int j) PYCONV_LANES_BODY { stream(out + i * row + j * pixel, square[i][j]); });
-  } else if (e.y) {
-    for_pixels<kWhole, kOut>(
-        t, [&](int i, int j) PYCONV_LANES_BODY { store(out + i * row + j * pixel, square[i][j]); });
-  }
-  if constexpr (requires { e.argmax(); })
-    if (e.pooled) pool_tile<kWhole>(e.target, t, e.pool_sign(t), square, e.pooled, e.argmax());
 }
 
 // Outputs that lie in memory: channels [begin, end) of the pixels at `rows`, in place.

@@ -2,7 +2,7 @@
 // piece of memory, neighbouring pixels' pieces overlap. A chunk owns a run of output rows; the source rows that
 // one of them reads are copied together with their padding, so that no pixel is special, and its products stay in
 // the L1 until the epilogue takes them to y.
-#include "conv2d_pass.h"
+#include "conv2d_packed.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA::few_channels {
 namespace {

@@ -94,6 +94,36 @@ struct Workspace {
   }
 };
 
+// The square of outputs of a Winograd tile.
+template <bool kWhole, int kOut, class Epilogue>
+PYCONV_INLINE void finish_tile(const Epilogue& e, const TileOutput& t, const ChannelSums& sums,
+                               Vec (&square)[kOut][kOut]) {
+  const int64_t first = e.target.offset(t), row = e.target.W * e.target.K, pixel = e.target.K;
+  Vec total{};
+  if (t.first) for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY { total += square[i][j]; });
+  const Vec mean = total / static_cast<float>(t.rows * t.columns);
+  typename Epilogue::template Channels<kWhole> channels(e, sums, t, mean);
+  for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY {
+    square[i][j] = channels.next(square[i][j], first + i * row + j * pixel);
+  });
+  channels.end();
+  float* out = e.y + first;
+  if (!kWhole) {
+    if (e.y)
+      for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY {
+        store_part(out + i * row + j * pixel, square[i][j], t.lanes);
+      });
+  } else if (e.streams) {
+    for_pixels<kWhole, kOut>(
+        t, [&](int i, int j) PYCONV_LANES_BODY { stream(out + i * row + j * pixel, square[i][j]); });
+  } else if (e.y) {
+    for_pixels<kWhole, kOut>(
+        t, [&](int i, int j) PYCONV_LANES_BODY { store(out + i * row + j * pixel, square[i][j]); });
+  }
+  if constexpr (requires { e.argmax(); })
+    if (e.pooled) pool_tile<kWhole>(e.target, t, e.pool_sign(t), square, e.pooled, e.argmax());
+}
+
 template <class F, class Epilogue>
 PYCONV_INLINE void transform_output(const Geometry<F>& g, const float* M, int64_t first, int64_t count,
                                     int64_t column, bool first_block, const ChannelSums& sums,
