@@ -2,9 +2,9 @@
 
     python benchmarks/bench_calls.py [--batch 128] [--threads 2] [--runs 15] [--peak 116] [--isa avx512]
 
-A call's floor is the larger of its multiply-adds at the peak (of the algorithm: F(4x4, 3x3) does a quarter of a
-direct convolution's, and whole tiles) and its arrays, read or written once, at the bandwidth of a copy, which
-is measured here. The fused step's calls and the plain ones (`compile(fuse=False)`) run in turn.
+A call's floor is the larger of its multiply-adds at the peak (of the algorithm: F(4x4, 3x3) does a quarter of
+a direct convolution's, and whole tiles) and its arrays, read or written once, at a copy's bandwidth, which is
+measured here. The fused step's calls and the plain ones (`compile(fuse=False)`) run in turn.
 """
 
 import argparse
@@ -68,9 +68,7 @@ def copy_bandwidth(threads):
 
 
 def print_calls(plan, runs, peak, bandwidth):
-    print(
-        f"{'call':<29} {'layer':<9} {'ms':>6} {'products':>9} {'bytes':>6} {'of floor':>9}  beside its own work"
-    )
+    print(f"{'call':<29} {'layer':<9} {'ms':>6} {'products':>9} {'bytes':>6} {'of floor':>9}  fused")
     totals = np.zeros(2)
     for i, (op, layer, _) in enumerate(runs[0]):
         ms = 1e3 * median([run[i][2] for run in runs])

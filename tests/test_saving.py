@@ -81,3 +81,10 @@ def test_the_training_goes_along(model, x, tmp_path):
 def test_the_file_name_says_what_it_is(model, tmp_path):
     with pytest.raises(ValueError, match=r"model.h5 ends in '.h5', expected .safetensors"):
         model.save_weights(tmp_path / "model.h5")
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_whether_to_fuse_is_kept(model, tmp_path, fuse):
+    model.compile("adam", "sparse_categorical_crossentropy", fuse=fuse)
+    model.save(tmp_path / "model.safetensors")
+    assert load_model(tmp_path / "model.safetensors").fuse is fuse
