@@ -329,6 +329,16 @@ def test_nan_passes(backend, rng):
     np.testing.assert_array_equal(r.running_mean, b.running[0])  # a NaN of one batch does not stay
 
 
+@pytest.mark.parametrize("name", ["winograd_f4x4", "first_layer", "stride_2"])
+def test_an_empty_batch(backend, name):
+    a = named(name)
+    case = a.case._replace(x=(0, *a.case.x[1:]))
+    r = run_training(SimpleNamespace(**{**a.__dict__, "case": case, "x": a.x[:0]}), relu=True)
+    assert r.y.size == 0
+    np.testing.assert_array_equal(r.mean, 0)
+    np.testing.assert_array_equal(r.running_mean, a.running[0])
+
+
 def test_a_large_mean_costs_no_digits(backend, rng):
     a = named("winograd_f4x4")
     b = SimpleNamespace(**{**a.__dict__, "bias": a.bias + 1000})

@@ -57,7 +57,7 @@ struct Geometry {
     width = (s.OW - 1) * s.stride_w + s.KW;
     source_row = round_up(width * s.C_in, 16);
     target_row = round_up(s.C_out, kTileColumns);
-    chunks = min(s.N * s.OH, max(1, min(kEnough, s.N * s.OH * s.OW / kLeastPixels)));
+    chunks = max(1, min(s.N * s.OH, min(kEnough, s.N * s.OH * s.OW / kLeastPixels)));
   }
   int64_t scratch_floats(const Conv2dShape& s) const {
     return s.KH * source_row + s.OW * target_row + ChannelSums::scratch_floats(target_row);

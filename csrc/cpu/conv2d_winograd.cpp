@@ -70,8 +70,8 @@ struct Chunks {
 
   explicit Chunks(const Geometry<F>& g) {
     constexpr int64_t kEnough = 16, kBlocksInRow = 8;  // a run prefetches from block to block
-    runs = min(g.blocks(), max(kEnough, g.blocks() / kBlocksInRow));
-    splits = min(g.column_blocks(), max(1, kEnough / max(1, runs)));
+    runs = max(1, min(g.blocks(), max(kEnough, g.blocks() / kBlocksInRow)));
+    splits = min(g.column_blocks(), max(1, kEnough / runs));
   }
 };
 
