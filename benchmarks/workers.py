@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+SETTLE = 0.05  # seconds before a turn: the others' threads spin on after theirs, and must have gone to sleep
+
 
 class UnavailableError(Exception):
     """A worker cannot do what it was asked; says why."""
@@ -165,6 +167,7 @@ def contest(rows, rounds, repeats):
         for name, taken in times.items():
             for who, seconds in taken.items():
                 worker, task, options = rows[name].contestants[who]
+                time.sleep(SETTLE)
                 seconds += worker.ask("time", task, repeats=repeats, **options)
     return times, left_out
 
