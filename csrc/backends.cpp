@@ -12,7 +12,11 @@ namespace pyconv {
   extern const Kernels kKernels;           \
   extern const FusedKernels kFusedKernels; \
   }
+#ifdef PYCONV_NEON
+PYCONV_DECLARE(neon)
+#else
 PYCONV_DECLARE(baseline)
+#endif
 #ifdef PYCONV_X86
 PYCONV_DECLARE(avx2)
 PYCONV_DECLARE(avx512)
@@ -34,7 +38,11 @@ struct Available {
     if (avx512) backends[count++] = {"avx512", &cpu::avx512::kKernels, &cpu::avx512::kFusedKernels};
     if (avx2) backends[count++] = {"avx2", &cpu::avx2::kKernels, &cpu::avx2::kFusedKernels};
 #endif
+#ifdef PYCONV_NEON
+    backends[count++] = {"neon", &cpu::neon::kKernels, &cpu::neon::kFusedKernels};
+#else
     backends[count++] = {"baseline", &cpu::baseline::kKernels, &cpu::baseline::kFusedKernels};
+#endif
   }
 
   const Backend* find(const std::string& name) const {

@@ -6,12 +6,12 @@
 namespace pyconv {
 
 struct Backend {
-  const char* name;  // "baseline", "avx2", "avx512", ...
+  const char* name;  // "baseline", "avx2", "avx512", "neon", ...
   const Kernels* kernels;
   const FusedKernels* fused;  // null: none
 };
 
-// Best first; the baseline is always there.
+// Best first; last, the one that every machine has: "baseline", or "neon", which is ARM's baseline.
 const Backend* available_backends(int* count);
 
 // The best one, or the one that PYCONV_ISA names. Throws std::runtime_error when that one cannot run here.

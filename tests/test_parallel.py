@@ -159,7 +159,7 @@ def test_instruction_set_from_the_environment(name):
 
 def test_the_best_instruction_set_is_the_default():
     assert python(BACKEND, PYCONV_ISA="").stdout.strip() == _core.available_backends()[0]
-    assert _core.available_backends()[-1] == "baseline"
+    assert _core.available_backends()[-1] in ("baseline", "neon")  # NEON is ARM's baseline
 
 
 def test_a_bad_instruction_set():
@@ -168,5 +168,5 @@ def test_a_bad_instruction_set():
     message = f"PYCONV_ISA is 'mmx': expected one of the instruction sets of this machine: {names}"
     assert result.returncode == 1
     assert result.stderr.strip().endswith(message)
-    with pytest.raises(ValueError, match=r"^\[select_backend\] name is 'mmx', expected one of .*baseline"):
+    with pytest.raises(ValueError, match=rf"^\[select_backend\] name is 'mmx', expected one of .*{names}"):
         _core.select_backend("mmx")

@@ -21,6 +21,9 @@ constexpr int kVecRegisters = 32;
 #elif defined(__AVX2__)
 constexpr int kVecBytes = 32;
 constexpr int kVecRegisters = 16;
+#elif defined(__aarch64__)
+constexpr int kVecBytes = 16;
+constexpr int kVecRegisters = 32;
 #else
 constexpr int kVecBytes = 16;
 constexpr int kVecRegisters = 16;
