@@ -63,7 +63,8 @@ PYCONV_INLINE void transform_weight(const Geometry<F>& g, const Conv2dShape& s, 
   });
 }
 
-// How a pass is cut: runs of blocks, and where these are few, column blocks of the target.
+// How a pass is cut: runs of blocks, by the shape alone, and where these are fewer than the threads, column blocks
+// of the target, each with its own transform of the source. That moves no bits.
 template <class F>
 struct Chunks {
   int64_t runs, splits;
@@ -71,7 +72,7 @@ struct Chunks {
   explicit Chunks(const Geometry<F>& g) {
     constexpr int64_t kEnough = 16, kBlocksInRow = 8;  // a run prefetches from block to block
     runs = max(1, min(g.blocks(), max(kEnough, g.blocks() / kBlocksInRow)));
-    splits = min(g.column_blocks(), max(1, kEnough / runs));
+    splits = min(g.column_blocks(), ceil_div(num_threads(), runs));
   }
 };
 

@@ -7,10 +7,10 @@ namespace pyconv::cpu::PYCONV_CPU_ISA::winograd {
 namespace {
 
 // Partial sums: enough to keep many threads busy, few enough that adding them up (each n^2 / 9 times dweight)
-// costs little; a power of two, which few threads share out evenly.
+// costs little beside their blocks; a power of two, which few threads share out evenly.
 template <class F>
 PYCONV_INLINE int64_t weight_parts(const Geometry<F>& g) {
-  const int64_t most = min(g.blocks(), (int64_t{1} << 21) / (g.kPlanes * g.weight_plane()));
+  const int64_t most = min(g.blocks() / 4, (int64_t{1} << 21) / (g.kPlanes * g.weight_plane()));
   int64_t parts = g.blocks() > 1 ? 2 : 1;
   while (parts < kMaxPartials && 2 * parts <= most) parts *= 2;
   return parts;
