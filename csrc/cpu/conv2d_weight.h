@@ -15,12 +15,12 @@ constexpr int kBlockPixels = 256;
 struct WeightPass {
   const Conv2dShape& s;
   Channels channels;  // source: x's, target: dy's
-  const BackwardWeightPass pass;
+  const BackwardWeightPass arguments;
   const float* x;
   int64_t pixels, parts, column_blocks;
 
   WeightPass(const Conv2dShape& shape, const BackwardWeightPass& p)
-      : s(shape), channels{shape.groups, shape.C_in / shape.groups, shape.C_out / shape.groups}, pass(p), x(p.x) {
+      : s(shape), channels{shape.groups, shape.C_in / shape.groups, shape.C_out / shape.groups}, arguments(p), x(p.x) {
     pixels = s.N * s.OH * s.OW;
     column_blocks = ceil_div(channels.target, kTileColumns);
     // Large weights have parallelism enough in their columns: fewer parts bound the memory, to about 16 MB.
@@ -43,7 +43,7 @@ void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t ch
   for (int v = 0; v < kTileVecs; ++v) {
     const int64_t lanes = max(0, min(kVecFloats, width - v * kVecFloats));
     const int64_t c = channel + v * kVecFloats;
-    const GradientChannels<kMade, kPooled> source(pass.pass.gradient, s.C_out, c, lanes);
+    const GradientChannels<kMade, kPooled> source(pass.arguments.gradient, s.C_out, c, lanes);
     const TargetShape target{s.OH, s.OW, s.C_out};
     int64_t n = first / (s.OH * s.OW), h = first / s.OW % s.OH, w = first % s.OW;
     float *out = packed + v * kVecFloats, *sum = dbias + v * kVecFloats;
@@ -67,7 +67,7 @@ void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t ch
 // dy in memory: both vectors of a pixel at a time.
 PYCONV_INLINE void copy_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, float* packed,
                            float* dbias) {
-  const float* dy = pass.pass.gradient.d + first * pass.s.C_out + channel;
+  const float* dy = pass.arguments.gradient.d + first * pass.s.C_out + channel;
   Vec sums[kTileVecs];
   PYCONV_UNROLL
   for (int v = 0; v < kTileVecs; ++v) sums[v] = load(dbias + v * kVecFloats);
@@ -85,8 +85,8 @@ PYCONV_INLINE void copy_dy(const WeightPass& pass, int64_t first, int64_t count,
 
 PYCONV_INLINE void pack_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width,
                            float* packed, float* dbias) {
-  if (!pass.pass.gradient.y && width == kTileColumns) return copy_dy(pass, first, count, channel, packed, dbias);
-  with_gradient_kind(pass.pass.gradient, [&](auto made, auto pooled) {
+  if (!pass.arguments.gradient.y && width == kTileColumns) return copy_dy(pass, first, count, channel, packed, dbias);
+  with_gradient_kind(pass.arguments.gradient, [&](auto made, auto pooled) {
     pack_dy_as<made.value, pooled.value>(pass, first, count, channel, width, packed, dbias);
   });
 }
@@ -96,7 +96,7 @@ PYCONV_INLINE void pack_dy(const WeightPass& pass, int64_t first, int64_t count,
 template <class Add>
 PYCONV_INLINE void run_weight_pass(const Context& context, const WeightPass& pass, const Add& add) {
   const Conv2dShape& s = pass.s;
-  float *dweight = pass.pass.dweight, *dbias = pass.pass.dbias;
+  float *dweight = pass.arguments.dweight, *dbias = pass.arguments.dbias;
   float* partials = static_cast<float*>(context.workspace);
   const int64_t units = pass.units(), unit_floats = pass.unit_floats(), rows = pass.rows();
 
