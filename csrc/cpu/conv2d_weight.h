@@ -20,7 +20,10 @@ struct WeightPass {
   int64_t pixels, parts, column_blocks;
 
   WeightPass(const Conv2dShape& shape, const BackwardWeightPass& p)
-      : s(shape), channels{shape.groups, shape.C_in / shape.groups, shape.C_out / shape.groups}, arguments(p), x(p.x) {
+      : s(shape),
+        channels{shape.groups, shape.C_in / shape.groups, shape.C_out / shape.groups},
+        arguments(p),
+        x(p.x) {
     pixels = s.N * s.OH * s.OW;
     column_blocks = ceil_div(channels.target, kTileColumns);
     // Large weights have parallelism enough in their columns: fewer parts bound the memory, to about 16 MB.
@@ -85,7 +88,8 @@ PYCONV_INLINE void copy_dy(const WeightPass& pass, int64_t first, int64_t count,
 
 PYCONV_INLINE void pack_dy(const WeightPass& pass, int64_t first, int64_t count, int64_t channel, int64_t width,
                            float* packed, float* dbias) {
-  if (!pass.arguments.gradient.y && width == kTileColumns) return copy_dy(pass, first, count, channel, packed, dbias);
+  if (!pass.arguments.gradient.y && width == kTileColumns)
+    return copy_dy(pass, first, count, channel, packed, dbias);
   with_gradient_kind(pass.arguments.gradient, [&](auto made, auto pooled) {
     pack_dy_as<made.value, pooled.value>(pass, first, count, channel, width, packed, dbias);
   });
