@@ -7,6 +7,8 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -35,15 +37,34 @@ inline void pause_cpu() {
 #endif
 }
 
-// Waits until value differs from `old`: spins, then sleeps on the futex behind std::atomic::wait.
+// Waits a little for value to differ from `old`; says whether it does.
 template <class T>
-void wait_while_equal(const std::atomic<T>& value, T old) {
+bool spin_while_equal(const std::atomic<T>& value, T old) {
   for (int i = 0; i < kSpins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
+    if (value.load(std::memory_order_acquire) != old) return true;
     pause_cpu();
   }
-  value.wait(old, std::memory_order_acquire);
+  return false;
 }
+
+// The processors that the calling thread may run on.
+class ProcessorSet {
+ public:
+  ProcessorSet() : known_(sched_getaffinity(0, bytes(), set_) == 0) {}
+  ~ProcessorSet() { CPU_FREE(set_); }
+  ProcessorSet(const ProcessorSet&) = delete;
+  ProcessorSet& operator=(const ProcessorSet&) = delete;
+
+  bool known() const { return known_; }
+  int count() const { return CPU_COUNT_S(bytes(), set_); }
+  void remove(int processor) { CPU_CLR_S(static_cast<size_t>(processor), bytes(), set_); }
+  void confine(pid_t thread) const { sched_setaffinity(thread, bytes(), set_); }
+
+ private:
+  static size_t bytes() { return CPU_ALLOC_SIZE(kMaxThreads); }
+  cpu_set_t* set_ = CPU_ALLOC(kMaxThreads);
+  bool known_;
+};
 
 class Pool {
  public:
@@ -75,28 +96,52 @@ class Pool {
     chunks_ = chunks;
     next_.store(0, std::memory_order_relaxed);
     gate_.store(kOpen, std::memory_order_release);
+    const int here = sched_getcpu();
     for (int64_t i = 0; i < helpers; ++i) {
-      workers_[static_cast<size_t>(i)]->ticket.fetch_add(1, std::memory_order_release);
-      workers_[static_cast<size_t>(i)]->ticket.notify_one();
+      Worker& worker = *workers_[static_cast<size_t>(i)];
+      if (worker.asleep.load(std::memory_order_acquire)) keep_off(worker, here);
+      worker.ticket.fetch_add(1, std::memory_order_release);
+      worker.ticket.notify_one();
     }
     claim();
     gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
-    for (uint32_t inside; (inside = gate_.load(std::memory_order_acquire)) != 0;) wait_while_equal(gate_, inside);
+    for (uint32_t inside; (inside = gate_.load(std::memory_order_acquire)) != 0;)
+      if (!spin_while_equal(gate_, inside)) gate_.wait(inside, std::memory_order_acquire);
   }
 
  private:
   struct alignas(64) Worker {
     std::atomic<uint32_t> ticket{0};
+    std::atomic<bool> asleep{false};
+    pid_t id = 0;
+    int barred = -1;  // the processor that it may not run on
     std::thread thread;
   };
+
+  // A system may wake a thread on the processor of the one that wakes it, busy as that is, and move it
+  // milliseconds later: a virtual machine's kernel takes its own halted processors for busy ones. So a sleeper is
+  // woken elsewhere.
+  static void keep_off(Worker& worker, int processor) {
+    if (worker.barred == processor || processor < 0) return;
+    worker.barred = processor;
+    ProcessorSet allowed;
+    if (!allowed.known()) return;
+    allowed.remove(processor);
+    if (allowed.count() > 0) allowed.confine(worker.id);
+  }
 
   void claim() {
     for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) task_(data_, i);
   }
 
   void serve(Worker& worker) {
+    worker.id = static_cast<pid_t>(syscall(SYS_gettid));
     for (uint32_t seen = 0;; ++seen) {
-      wait_while_equal(worker.ticket, seen);
+      if (!spin_while_equal(worker.ticket, seen)) {
+        worker.asleep.store(true, std::memory_order_release);
+        worker.ticket.wait(seen, std::memory_order_acquire);
+        worker.asleep.store(false, std::memory_order_relaxed);
+      }
       if (stop_) return;
       if (!enter()) continue;
       claim();
@@ -188,10 +233,7 @@ int cgroup_processors() {
 
 int available_processors() {
   int count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  cpu_set_t* set = CPU_ALLOC(kMaxThreads);
-  const size_t bytes = CPU_ALLOC_SIZE(kMaxThreads);
-  if (sched_getaffinity(0, bytes, set) == 0) count = std::max(1, CPU_COUNT_S(bytes, set));
-  CPU_FREE(set);
+  if (const ProcessorSet allowed; allowed.known()) count = std::max(1, allowed.count());
   const int quota = cgroup_processors();
   return std::min(quota > 0 ? std::min(count, quota) : count, kMaxThreads);
 }

@@ -26,5 +26,13 @@ def backend(request):
 
 
 @pytest.fixture
+def threads():
+    """Set the number of threads; the one before comes back after the test."""
+    previous = _core.num_threads()
+    yield _core.set_num_threads
+    _core.set_num_threads(previous)
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from pyconv import _core, layers
+from pyconv import layers
 from pyconv.models import Sequential
 from pyconv.regularizers import l2
 
@@ -240,15 +240,14 @@ def test_a_nan_is_blamed_on_its_layer():
         np.testing.assert_array_equal(parameter.numpy(), value)
 
 
-def test_the_same_bits_at_any_number_of_threads(backend):
+def test_the_same_bits_at_any_number_of_threads(backend, threads):
     x, y = data()
-    previous, results = _core.num_threads(), []
-    for threads in (1, 2, 3):
-        _core.set_num_threads(threads)
+    results = []
+    for n in (1, 2, 3):
+        threads(n)
         model = model_of(conv_norm_relu(), True)
         losses = [model.train_on_batch(x, y)[0] for _ in range(3)]
         results.append((losses, [w.tobytes() for w in model.get_weights()], model.predict(x).tobytes()))
-    _core.set_num_threads(previous)
     assert results[0] == results[1] == results[2]
 
 

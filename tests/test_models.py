@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyconv import _core, layers, losses, optimizers
+from pyconv import layers, losses, optimizers
 from pyconv.callbacks import LambdaCallback
 from pyconv.models import Sequential, model_from_json
 from pyconv.preprocessing import Augmentation
@@ -109,17 +109,15 @@ def test_one_hot_labels_equal_integer_labels(data):
     assert a == b
 
 
-def test_same_seed_same_bits_at_any_thread_count(data):
+def test_same_seed_same_bits_at_any_thread_count(data, threads):
     x, y = data
     results = []
-    threads = _core.num_threads()
-    for count in (1, 2, 3):
-        _core.set_num_threads(count)
+    for n in (1, 2, 3):
+        threads(n)
         model = compiled()
         augment = Augmentation(10, 0.1, 0.1, True)
         model.fit(x, y, batch_size=6, epochs=2, verbose=0, augment=augment)
         results.append(model.get_weights())
-    _core.set_num_threads(threads)
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)

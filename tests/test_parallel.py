@@ -16,14 +16,6 @@ from pyconv import _core
 CALLS = op_calls(np.random.default_rng(0), N=8, size=24, C=65, K=9000)
 
 
-@pytest.fixture
-def threads():
-    """Set the number of threads; the one before comes back after the test."""
-    previous = _core.num_threads()
-    yield _core.set_num_threads
-    _core.set_num_threads(previous)
-
-
 def bits(name, **arguments):
     call = CALLS[name]._replace(arguments=CALLS[name].arguments | arguments)
     return [array.tobytes() for array in run(name, call)]
@@ -147,6 +139,28 @@ def test_bad_threads_in_the_environment(text):
 def test_affinity_is_respected():
     one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}}); {THREADS}"
     assert python(one, PYCONV_NUM_THREADS="").stdout.strip() == "1"
+
+
+WOKEN = """
+import os, time
+import numpy as np
+from pyconv import _core, ops
+
+def allowed():
+    return [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
+
+_core.set_num_threads(3)
+x, weight = np.ones((8, 32, 32, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
+for _ in range(3):
+    ops.conv2d(x, weight)
+    time.sleep(0.01)
+mine = os.sched_getaffinity(0)
+print(sum(not others <= mine for others in allowed()), max(len(mine - others) for others in allowed()) <= 1)
+"""
+
+
+def test_workers_are_woken_on_other_processors_of_ours():
+    assert python(WOKEN, OPENBLAS_NUM_THREADS="1").stdout.strip() == "0 True"
 
 
 BACKEND = "from pyconv import _core; print(_core.backend())"
