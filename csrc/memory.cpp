@@ -3,8 +3,11 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
+#include <stdexcept>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -72,6 +75,20 @@ Pool& pool() {
 std::shared_ptr<void> allocate(size_t bytes) {
   const size_t size = size_class(bytes);
   return {pool().take(size), [size](void* block) { pool().give(block, size); }};
+}
+
+std::shared_ptr<void> allocate(size_t bytes, const DeviceFunctions* device) {
+  if (!device) return allocate(bytes);
+  void* block = nullptr;
+  if (const Status status = device->allocate(bytes, &block); status.message)
+    throw std::runtime_error("[memory] " + std::to_string(bytes) + " bytes on the GPU: " + status.message);
+  return {block, device->release};
+}
+
+Status fill(const DeviceFunctions* device, void* memory, uint8_t value, size_t bytes) {
+  if (device) return device->fill(memory, value, bytes);
+  if (bytes) std::memset(memory, value, bytes);
+  return kOk;
 }
 
 MemoryStatistics memory_statistics() {

@@ -5,10 +5,18 @@
 #include <cstddef>
 #include <memory>
 
+#include "cuda_library.h"
+
 namespace pyconv {
 
 // At least `bytes` bytes, uninitialised; back to the pool when the last owner goes. Throws std::bad_alloc.
 std::shared_ptr<void> allocate(size_t bytes);
+
+// The same on a device, or on the host for null. Throws std::runtime_error where the device has no more.
+std::shared_ptr<void> allocate(size_t bytes, const DeviceFunctions* device);
+
+// Fills memory of a device, or of the host for null.
+Status fill(const DeviceFunctions* device, void* memory, uint8_t value, size_t bytes);
 
 struct MemoryStatistics {
   size_t allocated_bytes;  // in use

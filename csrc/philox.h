@@ -7,11 +7,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define PYCONV_PHILOX __host__ __device__ __forceinline__ static
-#else
-#define PYCONV_PHILOX __attribute__((always_inline)) static inline
-#endif
+#include "portable.h"
 
 namespace pyconv {
 
@@ -27,7 +23,7 @@ struct PhiloxBlock {
   uint32_t word[4];
 };
 
-PYCONV_PHILOX PhiloxBlock philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1) {
+PYCONV_PORTABLE PhiloxBlock philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c0, p1 = uint64_t{0xCD9E8D57u} * c2;
     c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
@@ -41,12 +37,12 @@ PYCONV_PHILOX PhiloxBlock philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t
 }
 
 // rng: {seed low, seed high, epoch, step}.
-PYCONV_PHILOX PhiloxBlock philox(const uint32_t* rng, uint32_t purpose, uint32_t block) {
+PYCONV_PORTABLE PhiloxBlock philox(const uint32_t* rng, uint32_t purpose, uint32_t block) {
   return philox(block, purpose, rng[2], rng[3], rng[0], rng[1]);
 }
 
 // The top 24 bits as a float in [0, 1).
-PYCONV_PHILOX float philox_uniform(uint32_t word) {
+PYCONV_PORTABLE float philox_uniform(uint32_t word) {
   return static_cast<float>(word >> 8) * 0x1p-24f;
 }
 

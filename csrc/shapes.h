@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "portable.h"
+
 namespace pyconv {
 
 enum class DType : int32_t { kFloat32, kUint8, kInt32, kInt64, kUint32, kFloat64 };
@@ -35,6 +37,17 @@ struct BatchNormShape {
 struct LinearShape {
   int64_t N, C_in, C_out;
 };
+
+// A dense layer is a 1x1 convolution over a row of N pixels.
+PYCONV_PORTABLE Conv2dShape as_conv2d(const LinearShape& s) {
+  Conv2dShape conv{};
+  conv.N = conv.H = conv.OH = 1;
+  conv.W = conv.OW = s.N;
+  conv.C_in = s.C_in;
+  conv.C_out = s.C_out;
+  conv.KH = conv.KW = conv.stride_h = conv.stride_w = conv.dilation_h = conv.dilation_w = conv.groups = 1;
+  return conv;
+}
 
 struct DropoutShape {
   int64_t size;

@@ -1,5 +1,7 @@
 """NVIDIA GPUs: whether pyconv can use one, and if not, why."""
 
+from pyconv import _core
+
 
 def is_available():
     """Return whether training on a GPU works here."""
@@ -8,4 +10,9 @@ def is_available():
 
 def why_not():
     """Return in words why `is_available()` is False, or None."""
-    return "this build of pyconv has no CUDA backend: it runs on the CPU only"
+    return _core.cuda_why_not()
+
+
+def device_name():
+    """Return the GPU's name. Raises ValueError, with the reason, where there is none."""
+    return _core.cuda_name()

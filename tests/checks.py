@@ -12,7 +12,8 @@ def normal(rng, *shape):
 
 
 def tensor(array):
-    return _core.from_numpy(np.ascontiguousarray(array))
+    """The array as a Tensor of the selected backend's device."""
+    return _core.from_numpy(np.ascontiguousarray(array)).to(_core.default_device())
 
 
 def assert_close(actual, expected, *, length=1, scale=0.0):

@@ -1,6 +1,7 @@
 import hypothesis
 import numpy as np
 import pytest
+from cuda_backends import CUDA
 
 from pyconv import _core
 
@@ -17,12 +18,23 @@ hypothesis.settings.load_profile("pyconv")
 
 
 @pytest.fixture(params=_core.available_backends())
-def backend(request):
+def isa(request):
     """The test runs once on every instruction set of this machine."""
     previous = _core.backend()
     _core.select_backend(request.param)
     yield request.param
     _core.select_backend(previous)
+
+
+@pytest.fixture(params=[*_core.available_backends(), *CUDA])
+def backend(request):
+    """The test runs once on every instruction set and on CUDA (cuda_backends.py), in float32."""
+    previous, precision = _core.backend(), _core.precision()
+    _core.select_backend(request.param)
+    _core.set_precision("float32")
+    yield request.param
+    _core.select_backend(previous)
+    _core.set_precision(precision)
 
 
 @pytest.fixture

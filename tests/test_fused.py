@@ -98,21 +98,21 @@ def check_training(a, r, x, relu):
 
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_statistics_in_the_epilogue(backend, name, relu):
+def test_statistics_in_the_epilogue(isa, name, relu):
     a = named(name)
     check_training(a, run_training(a, relu=relu), a.x, relu)
 
 
 @pytest.mark.parametrize("x_relu", [False, True])
 @pytest.mark.parametrize("name", NORMALIZING)
-def test_the_input_is_normalised_on_the_way(backend, name, x_relu):
+def test_the_input_is_normalised_on_the_way(isa, name, x_relu):
     a = named(name)
     assert a.fusions & _core.FUSE_INPUT
     check_training(a, run_training(a, relu=True, x_relu=x_relu), normalized(a, x_relu), True)
 
 
 @pytest.mark.parametrize("name", POOLING)
-def test_pooling_follows_the_sign_of_gamma(backend, name):
+def test_pooling_follows_the_sign_of_gamma(isa, name):
     a = named(name)
     assert a.fusions & _core.FUSE_POOL
     r = run_training(a, relu=False, pool=True)
@@ -124,7 +124,7 @@ def test_pooling_follows_the_sign_of_gamma(backend, name):
     assert_close(r.scale * r.pooled + r.shift, expected, length=16)
 
 
-def test_pooling_alone(backend, rng):
+def test_pooling_alone(isa, rng):
     x = normal(rng, 3, 6, 8, 21)
     gamma = np.resize(np.float32([1, -1, 0]), 21)
     y, argmax = (out.numpy() for out in _core.max_pool2d_signed(tensor(x), tensor(gamma)))
@@ -140,7 +140,7 @@ def test_pooling_alone(backend, rng):
     ("name", "pool"),
     [(name, pool) for name in CASES for pool in (False, True) if name in POOLING or not pool],
 )
-def test_prediction(backend, name, relu, pool):
+def test_prediction(isa, name, relu, pool):
     a = named(name)
     y = references.conv2d(a.x, a.weight, a.bias, **a.options)
     y = np.maximum(y, 0) if relu else y
@@ -182,7 +182,7 @@ def reduction_arrays(x, gamma, beta, relu):
 
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_sums_for_the_normalisation_before(backend, name, relu):
+def test_sums_for_the_normalisation_before(isa, name, relu):
     a = named(name)
     y = references.conv2d(a.x, a.weight, **a.options)
     dy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
@@ -200,7 +200,7 @@ def test_sums_for_the_normalisation_before(backend, name, relu):
 
 
 @pytest.mark.parametrize("relu", [False, True])
-def test_sums_alone(backend, rng, relu):
+def test_sums_alone(isa, rng, relu):
     x, dy, gamma, beta = normal(rng, 7, 5, 4, 21), normal(rng, 7, 5, 4, 21), normal(rng, 21), normal(rng, 21)
     r, out, arguments = reduction_arrays(x, gamma, beta, relu)
     _core.batch_norm_reduce(tensor(dy), **arguments)
@@ -273,13 +273,13 @@ def check_gradient_call(a, kind, x_relu=None):
     [(name, kind) for name in CASES for kind in GRADIENTS if name in EVEN or not kind[3]],
     ids=lambda value: value if isinstance(value, str) else "".join("01"[flag] for flag in value),
 )
-def test_dy_is_made_on_the_way(backend, name, kind):
+def test_dy_is_made_on_the_way(isa, name, kind):
     check_gradient_call(named(name), kind)
 
 
 @pytest.mark.parametrize("x_relu", [False, True])
 @pytest.mark.parametrize("name", NORMALIZING)
-def test_the_weight_gradient_normalises_its_input(backend, name, x_relu):
+def test_the_weight_gradient_normalises_its_input(isa, name, x_relu):
     check_gradient_call(named(name), (True, True, False, False), x_relu)
 
 
@@ -292,7 +292,7 @@ def cases(draw):
 
 
 @given(case=cases(), x_relu=st.booleans(), kind=st.sampled_from(GRADIENTS))
-def test_any_winograd_shape(backend, case, x_relu, kind):
+def test_any_winograd_shape(isa, case, x_relu, kind):
     a = arrays_of(case)
     x_relu = x_relu if a.fusions & _core.FUSE_INPUT else None
     x = a.x if x_relu is None else normalized(a, x_relu)
@@ -303,14 +303,14 @@ def test_any_winograd_shape(backend, case, x_relu, kind):
 
 
 @pytest.mark.parametrize("relu", [False, True])
-def test_normalize(backend, rng, relu):
+def test_normalize(isa, rng, relu):
     x, scale, shift = normal(rng, 5, 6, 21), normal(rng, 21), normal(rng, 21)
     expected = scale.astype(np.float64) * x + shift
     y = _core.normalize(tensor(x), tensor(scale), tensor(shift), relu=relu)
     assert_close(y.numpy(), np.maximum(expected, 0) if relu else expected)
 
 
-def test_fold(backend, rng):
+def test_fold(isa, rng):
     gamma, beta, mean, variance = normal(rng, 9), normal(rng, 9), normal(rng, 9), normal(rng, 9) ** 2
     scale, shift = _core.batch_norm_fold(*map(tensor, (gamma, beta, mean, variance)))
     x = normal(rng, 4, 9)
@@ -318,7 +318,7 @@ def test_fold(backend, rng):
     assert_close(scale.numpy() * x + shift.numpy(), expected, length=4)
 
 
-def test_nan_passes(backend, rng):
+def test_nan_passes(isa, rng):
     a = named("winograd_f4x4")
     b = SimpleNamespace(**{**a.__dict__, "x": a.x.copy()})
     b.x[0, 3, 3, 5] = np.nan
@@ -330,7 +330,7 @@ def test_nan_passes(backend, rng):
 
 
 @pytest.mark.parametrize("name", ["winograd_f4x4", "first_layer", "stride_2"])
-def test_an_empty_batch(backend, name):
+def test_an_empty_batch(isa, name):
     a = named(name)
     case = a.case._replace(x=(0, *a.case.x[1:]))
     r = run_training(SimpleNamespace(**{**a.__dict__, "case": case, "x": a.x[:0]}), relu=True)
@@ -339,7 +339,7 @@ def test_an_empty_batch(backend, name):
     np.testing.assert_array_equal(r.running_mean, a.running[0])
 
 
-def test_a_large_mean_costs_no_digits(backend, rng):
+def test_a_large_mean_costs_no_digits(isa, rng):
     a = named("winograd_f4x4")
     b = SimpleNamespace(**{**a.__dict__, "bias": a.bias + 1000})
     r = run_training(b, relu=False)

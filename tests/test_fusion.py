@@ -122,14 +122,14 @@ def assert_same_gradients(fused, plain):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_are_those_of_the_plain_calls(backend, name):
+def test_gradients_are_those_of_the_plain_calls(isa, name):
     x, y = data()
     fused, plain = (gradients(model_of(NETWORKS[name](), fuse, "sgd"), x, y) for fuse in (True, False))
     assert_same_gradients(fused, plain)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_losses_over_ten_steps(backend, name):
+def test_losses_over_ten_steps(isa, name):
     models = [model_of(NETWORKS[name](), fuse, "sgd") for fuse in (True, False)]
     x, y = data()
     for _ in range(10):
@@ -142,7 +142,7 @@ def test_losses_over_ten_steps(backend, name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_prediction_and_evaluation(backend, name):
+def test_prediction_and_evaluation(isa, name):
     x, y = data()
     fused, plain = (model_of(NETWORKS[name](), fuse) for fuse in (True, False))
     np.testing.assert_allclose(fused.predict(x), plain.predict(x), atol=1e-5)
@@ -189,7 +189,7 @@ def test_a_first_layer_pools_in_a_call_of_its_own():
     assert calls(model)["max_pool2d_signed"] == 1
 
 
-def test_prediction_follows_the_weights(backend):
+def test_prediction_follows_the_weights(isa):
     """What prediction prepares from the weights is made anew after each way of changing them."""
     x, y = data()
     models = [model_of(conv_relu_norm(), fuse, "sgd") for fuse in (True, False)]
@@ -216,7 +216,7 @@ def test_prediction_follows_the_weights(backend):
 
 
 @pytest.mark.parametrize("frozen", [(0,), (1,), (2, 3), (0, 1, 2, 3)])
-def test_frozen_layers(backend, frozen):
+def test_frozen_layers(isa, frozen):
     x, y = data()
     results = []
     for fuse in (True, False):
@@ -240,7 +240,7 @@ def test_a_nan_is_blamed_on_its_layer():
         np.testing.assert_array_equal(parameter.numpy(), value)
 
 
-def test_the_same_bits_at_any_number_of_threads(backend, threads):
+def test_the_same_bits_at_any_number_of_threads(isa, threads):
     x, y = data()
     results = []
     for n in (1, 2, 3):

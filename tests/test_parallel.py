@@ -22,7 +22,7 @@ def bits(name, **arguments):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_the_same_bits_at_any_number_of_threads(backend, threads, name):
+def test_the_same_bits_at_any_number_of_threads(isa, threads, name):
     threads(1)
     alone = bits(name)
     for n in (2, 3):
@@ -32,7 +32,7 @@ def test_the_same_bits_at_any_number_of_threads(backend, threads, name):
 
 @pytest.mark.parametrize("algorithm", ["direct", "gemm", "winograd_f2x2", "winograd_f4x4"])
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"])
-def test_the_same_bits_from_every_algorithm(backend, threads, name, algorithm):
+def test_the_same_bits_from_every_algorithm(isa, threads, name, algorithm):
     threads(1)
     alone = bits(name, algorithm=algorithm)
     for n in (2, 3, 40):  # many threads share output channels too

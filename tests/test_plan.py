@@ -156,11 +156,11 @@ def test_uint8_input_is_cast_where_no_layer_takes_it():
     np.testing.assert_array_equal(model.predict(x), x.astype(np.float32))
 
 
-def test_plans_follow_the_backend(backend, rng):
+def test_plans_follow_the_backend(isa, rng):
     model = Sequential([layers.Conv2D(4, 3)])
     x = rng.standard_normal((2, 5, 5, 3)).astype(np.float32)
     y = model.predict(x)
     layer = model.layers[0]
     expected = pyconv.ops.conv2d(x, layer.kernel.numpy(), layer.bias.numpy())
     np.testing.assert_array_equal(y, expected)
-    assert _core.backend() == backend
+    assert _core.backend() == isa

@@ -9,14 +9,15 @@ void bind_adam(py::module_& module) {
       "adam",
       [](const Tensor& dweight, const Tensor& weight_in, const Tensor& m_in, const Tensor& v_in,
          const Tensor& hyper, float l2, const OptionalTensor& guard) {
-        check_dtype("adam", "dweight", dweight, DType::kFloat32);
-        const Tensor weight = output("adam", "weight", weight_in, dweight.shape);
-        const Tensor m = output("adam", "m", m_in, dweight.shape);
-        const Tensor v = output("adam", "v", v_in, dweight.shape);
-        check_shape("adam", "hyper", hyper, {4});
-        check_shape("adam", "guard", guard, {1}, DType::kFloat64);
-        submit("adam", {&dweight, &weight, &m, &v, &hyper, pointer(guard)},
-               [run = backend().kernels->adam, size = dweight.size(), l2, hyper = hyper.as<float>(),
+        const Op op("adam", dweight);
+        check_dtype(op, "dweight", dweight, DType::kFloat32);
+        const Tensor weight = output(op, "weight", weight_in, dweight.shape);
+        const Tensor m = output(op, "m", m_in, dweight.shape);
+        const Tensor v = output(op, "v", v_in, dweight.shape);
+        check_shape(op, "hyper", hyper, {4});
+        check_shape(op, "guard", guard, {1}, DType::kFloat64);
+        submit(op, {&dweight, &weight, &m, &v, &hyper, pointer(guard)},
+               [run = op.kernels->adam, size = dweight.size(), l2, hyper = hyper.as<float>(),
                 guard = data_or_null<double>(guard), dweight = dweight.as<float>(), weight = weight.as<float>(),
                 m = m.as<float>(), v = v.as<float>()](const Context& context) {
                  return run(context, size, l2, hyper, guard, dweight, weight, m, v);

@@ -16,7 +16,7 @@ FillMode fill_mode_of(const std::string& name) {
 Tensor affine(const Tensor& source, const Tensor& matrix, const OptionalTensor& index, const OptionalTensor& scale,
               const OptionalTensor& shift, const std::string& fill_mode, float fill_value,
               const OptionalTensor& out) {
-  const char* op = "affine";
+  const Op op("affine", source);
   check_ndim(op, "source", source, 4, "(M, H, W, C)");
   check_ndim(op, "matrix", matrix, 2, "(N, 6)");
   check_shape(op, "matrix", matrix, {matrix.shape[0], 6});
@@ -25,9 +25,9 @@ Tensor affine(const Tensor& source, const Tensor& matrix, const OptionalTensor& 
   check_batch(op, source, index, scale, shift, s.N);
   const Tensor y = output(op, "y", out, {s.N, s.H, s.W, s.C});
   submit(op, {&source, &matrix, pointer(index), pointer(scale), pointer(shift), &y},
-         [=, run = backend().kernels->affine, dtype = source.dtype, source = source.data,
-          matrix = matrix.as<float>(), index = data_or_null<int32_t>(index), scale = data_or_null(scale),
-          shift = data_or_null(shift), y = y.as<float>()](const Context& context) {
+         [=, run = op.kernels->affine, dtype = source.dtype, source = source.data, matrix = matrix.as<float>(),
+          index = data_or_null<int32_t>(index), scale = data_or_null(scale), shift = data_or_null(shift),
+          y = y.as<float>()](const Context& context) {
            return run(context, s, dtype, source, index, matrix, scale, shift, y);
          });
   return y;
@@ -36,7 +36,7 @@ Tensor affine(const Tensor& source, const Tensor& matrix, const OptionalTensor& 
 Tensor random_affine(const Tensor& rng, const Tensor& index, int64_t height, int64_t width, float rotation_range,
                      float height_shift_range, float width_shift_range, bool horizontal_flip, bool vertical_flip,
                      const OptionalTensor& out) {
-  const char* op = "random_affine";
+  const Op op("random_affine", index);
   check_shape(op, "rng", rng, {4}, DType::kUint32);
   check_ndim(op, "index", index, 1, "(N,)");
   check_dtype(op, "index", index, DType::kInt32);
@@ -52,7 +52,7 @@ Tensor random_affine(const Tensor& rng, const Tensor& index, int64_t height, int
                             width_shift_range, horizontal_flip, vertical_flip};
   const Tensor matrix = output(op, "matrix", out, {s.N, 6});
   submit(op, {&rng, &index, &matrix},
-         [=, run = backend().kernels->random_affine, rng = rng.as<uint32_t>(), index = index.as<int32_t>(),
+         [=, run = op.kernels->random_affine, rng = rng.as<uint32_t>(), index = index.as<int32_t>(),
           matrix = matrix.as<float>()](const Context& context) { return run(context, s, rng, index, matrix); });
   return matrix;
 }

@@ -19,8 +19,9 @@ inline void check_batch(const char* op, const Tensor& source, const OptionalTens
   }
   check_shape(op, "index", *index, {N}, DType::kInt32);
   if (Program::recording()) return;
+  const Tensor entries = on_host(*index);
   for (int64_t n = 0; n < N; ++n)
-    if (const int32_t i = index->as<int32_t>()[n]; i < 0 || i >= M)
+    if (const int32_t i = entries.as<int32_t>()[n]; i < 0 || i >= M)
       fail(op, "index[", n, "] is ", i, ", expected an example of source, in [0, ", M, ")");
 }
 

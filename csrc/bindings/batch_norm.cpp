@@ -19,12 +19,12 @@ BatchNormShape shape_of(const char* op, const Tensor& x, float epsilon, float mo
   return s;
 }
 
-size_t workspace(const BatchNormShape& s) {
-  return backend().kernels->batch_norm_workspace(planning_context(), s);
+size_t workspace(const Op& op, const BatchNormShape& s) {
+  return op.kernels->batch_norm_workspace(planning_context(), s);
 }
 
 // A running statistic, which is read and written.
-void check_running(const char* op, const char* name, const OptionalTensor& tensor, int64_t C) {
+void check_running(const Op& op, const char* name, const OptionalTensor& tensor, int64_t C) {
   if (tensor) output(op, name, tensor, {C});
 }
 
@@ -33,7 +33,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const OptionalTen
                                               const OptionalTensor& running_variance, float epsilon,
                                               float momentum, const OptionalTensor& y_out,
                                               const OptionalTensor& mean_out, const OptionalTensor& rstd_out) {
-  const char* op = "batch_norm";
+  const Op op("batch_norm", x);
   const BatchNormShape s = shape_of(op, x, epsilon, momentum);
   check_shape(op, "gamma", gamma, {s.C});
   check_shape(op, "beta", beta, {s.C});
@@ -44,19 +44,18 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const OptionalTen
   const Tensor rstd = output(op, "rstd", rstd_out, {s.C});
   submit(
       op, {&x, pointer(gamma), pointer(beta), pointer(running_mean), pointer(running_variance), &y, &mean, &rstd},
-      [=, run = backend().kernels->batch_norm, x = x.as<float>(), gamma = data_or_null(gamma),
-       beta = data_or_null(beta), running_mean = data_or_null(running_mean),
-       running_variance = data_or_null(running_variance), y = y.as<float>(), mean = mean.as<float>(),
-       rstd = rstd.as<float>()](const Context& context) {
+      [=, run = op.kernels->batch_norm, x = x.as<float>(), gamma = data_or_null(gamma), beta = data_or_null(beta),
+       running_mean = data_or_null(running_mean), running_variance = data_or_null(running_variance),
+       y = y.as<float>(), mean = mean.as<float>(), rstd = rstd.as<float>()](const Context& context) {
         return run(context, s, x, gamma, beta, running_mean, running_variance, y, mean, rstd);
       },
-      workspace(s));
+      workspace(op, s));
   return {y, mean, rstd};
 }
 
 Tensor batch_norm_inference(const Tensor& x, const OptionalTensor& gamma, const OptionalTensor& beta,
                             const Tensor& mean, const Tensor& variance, float epsilon, const OptionalTensor& out) {
-  const char* op = "batch_norm_inference";
+  const Op op("batch_norm_inference", x);
   const BatchNormShape s = shape_of(op, x, epsilon, 0);
   check_shape(op, "gamma", gamma, {s.C});
   check_shape(op, "beta", beta, {s.C});
@@ -65,10 +64,10 @@ Tensor batch_norm_inference(const Tensor& x, const OptionalTensor& gamma, const 
   const Tensor y = output(op, "y", out, x.shape);
   submit(
       op, {&x, pointer(gamma), pointer(beta), &mean, &variance, &y},
-      [=, run = backend().kernels->batch_norm_inference, x = x.as<float>(), gamma = data_or_null(gamma),
+      [=, run = op.kernels->batch_norm_inference, x = x.as<float>(), gamma = data_or_null(gamma),
        beta = data_or_null(beta), mean = mean.as<float>(), variance = variance.as<float>(),
        y = y.as<float>()](const Context& context) { return run(context, s, x, gamma, beta, mean, variance, y); },
-      workspace(s));
+      workspace(op, s));
   return y;
 }
 
@@ -77,7 +76,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm_backward(const Tensor& dy, const T
                                                        const Tensor& rstd, const OptionalTensor& dx_out,
                                                        const OptionalTensor& dgamma_out,
                                                        const OptionalTensor& dbeta_out) {
-  const char* op = "batch_norm_backward";
+  const Op op("batch_norm_backward", x);
   const BatchNormShape s = shape_of(op, x, 0, 0);
   check_shape(op, "dy", dy, x.shape);
   check_shape(op, "gamma", gamma, {s.C});
@@ -88,12 +87,12 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm_backward(const Tensor& dy, const T
   const Tensor dbeta = output(op, "dbeta", dbeta_out, {s.C});
   submit(
       op, {&dy, &x, pointer(gamma), &mean, &rstd, &dx, &dgamma, &dbeta},
-      [=, run = backend().kernels->batch_norm_backward, dy = dy.as<float>(), x = x.as<float>(),
+      [=, run = op.kernels->batch_norm_backward, dy = dy.as<float>(), x = x.as<float>(),
        gamma = data_or_null(gamma), mean = mean.as<float>(), rstd = rstd.as<float>(), dx = dx.as<float>(),
        dgamma = dgamma.as<float>(), dbeta = dbeta.as<float>()](const Context& context) {
         return run(context, s, dy, x, gamma, mean, rstd, dx, dgamma, dbeta);
       },
-      workspace(s));
+      workspace(op, s));
   return {dx, dgamma, dbeta};
 }
 

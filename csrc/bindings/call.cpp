@@ -2,6 +2,26 @@
 
 namespace pyconv {
 
+void submit(const Op& op, std::initializer_list<const Tensor*> tensors, Call call, size_t workspace_bytes,
+            Conv2dAlgorithm algorithm) {
+  const DeviceFunctions* device = op.backend->device;
+  for (const Tensor* tensor : tensors)
+    if (tensor && tensor->functions() != device)
+      fail(op, "arrays lie on ", device_name(op.backend), " and on ", device_name(tensor->device),
+           ", expected one device");
+  Program::Entry entry{op, std::move(call), algorithm, precision()};
+  if (Program* program = Program::recording()) {
+    std::vector<std::shared_ptr<void>> owners;
+    for (const Tensor* tensor : tensors)
+      if (tensor) owners.push_back(tensor->owner);
+    program->append(std::move(entry), device, workspace_bytes, std::move(owners));
+    return;
+  }
+  const std::shared_ptr<void> workspace = workspace_bytes ? allocate(workspace_bytes, device) : nullptr;
+  const py::gil_scoped_release release;
+  run_call(entry, device, workspace.get(), workspace_bytes);
+}
+
 void check_dtype(const char* op, const char* name, const Tensor& tensor, DType dtype) {
   if (tensor.dtype == dtype) return;
   std::ostringstream text;
@@ -25,8 +45,8 @@ void check_shape(const char* op, const char* name, const OptionalTensor& tensor,
   if (tensor) check_shape(op, name, *tensor, shape, dtype);
 }
 
-Tensor output(const char* op, const char* name, const OptionalTensor& out, const Shape& shape, DType dtype) {
-  if (!out) return empty(shape, dtype);
+Tensor output(const Op& op, const char* name, const OptionalTensor& out, const Shape& shape, DType dtype) {
+  if (!out) return empty(shape, dtype, op.backend->device ? op.backend : nullptr);
   check_shape(op, name, *out, shape, dtype);
   if (out->read_only) fail(op, name, " is read-only, expected memory to write to");
   return *out;

@@ -11,28 +11,26 @@
 
 namespace pyconv {
 
+// What a binding is about to call, on which backend: the one of its first argument.
+struct Op {
+  const char* name;
+  const Backend* backend;
+  const Kernels* kernels;
+
+  Op(const char* op, const Backend& on) : name(op), backend(&on), kernels(on.kernels) {}
+  Op(const char* op, const Tensor& first) : Op(op, first.device ? *first.device : host_backend()) {}
+  operator const char*() const { return name; }
+};
+
 // A context for the `_workspace` entries, which look at the algorithm and the precision alone.
 inline Context planning_context(Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
-  return {nullptr, Precision::kFloat32, algorithm, nullptr, 0};
+  return {nullptr, precision(), algorithm, nullptr, 0};
 }
 
 // Appends the call to the program that is recording, or runs it at once without the GIL. `tensors` are what
-// the call reads and writes: a program keeps them alive.
-template <class Function>
-void submit(const char* op, std::initializer_list<const Tensor*> tensors, Function call,
-            size_t workspace_bytes = 0, Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
-  Program::Entry entry{op, std::move(call), algorithm};
-  if (Program* program = Program::recording()) {
-    std::vector<std::shared_ptr<void>> owners;
-    for (const Tensor* tensor : tensors)
-      if (tensor) owners.push_back(tensor->owner);
-    program->append(std::move(entry), workspace_bytes, std::move(owners));
-    return;
-  }
-  const std::shared_ptr<void> workspace = workspace_bytes ? allocate(workspace_bytes) : nullptr;
-  const py::gil_scoped_release release;
-  run_call(entry, {nullptr, Precision::kFloat32, algorithm, workspace.get(), workspace_bytes});
-}
+// the call reads and writes, all on the op's device: a program keeps them alive.
+void submit(const Op& op, std::initializer_list<const Tensor*> tensors, Call call, size_t workspace_bytes = 0,
+            Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto);
 
 // ---- checks. Every message reads `[op] what was expected, and what came`.
 
@@ -60,8 +58,8 @@ void check_shape(const char* op, const char* name, const Tensor& tensor, const S
 void check_shape(const char* op, const char* name, const OptionalTensor& tensor, const Shape& shape,
                  DType dtype = DType::kFloat32);
 
-// The tensor to write to: `out` where it was given (checked; writable), else a new one.
-Tensor output(const char* op, const char* name, const OptionalTensor& out, const Shape& shape,
+// The tensor to write to: `out` where it was given (checked; writable), else a new one on the op's device.
+Tensor output(const Op& op, const char* name, const OptionalTensor& out, const Shape& shape,
               DType dtype = DType::kFloat32);
 
 }  // namespace pyconv

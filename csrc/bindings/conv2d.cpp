@@ -7,12 +7,6 @@ namespace pyconv {
 
 namespace {
 
-// The keyword arguments that the three passes share.
-struct Options {
-  py::object stride, padding, dilation;
-  int64_t groups;
-};
-
 Conv2dAlgorithm algorithm_of(const char* op, const std::string& name) {
   if (name == "auto") return Conv2dAlgorithm::kAuto;
   if (name == "direct") return Conv2dAlgorithm::kDirect;
@@ -22,56 +16,52 @@ Conv2dAlgorithm algorithm_of(const char* op, const std::string& name) {
   fail(op, "algorithm is '", name, "', expected 'auto', 'direct', 'gemm', 'winograd_f2x2' or 'winograd_f4x4'");
 }
 
-Conv2dShape shape_of(const char* op, const Shape& x, const Shape& weight, const Options& o) {
-  return conv2d_shape(op, x, weight, o.stride, o.padding, o.dilation, o.groups);
+size_t workspace(const Op& op, Conv2dAlgorithm algorithm, const Conv2dShape& shape, Conv2dPass pass) {
+  return op.kernels->conv2d_workspace(planning_context(algorithm), shape, pass);
 }
 
-size_t workspace(Conv2dAlgorithm algorithm, const Conv2dShape& shape, Conv2dPass pass) {
-  return backend().kernels->conv2d_workspace(planning_context(algorithm), shape, pass);
-}
-
-Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const Options& options,
+Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const Conv2dOptions& options,
               const std::string& algorithm_name, const OptionalTensor& out) {
-  const char* op = "conv2d";
+  const Op op("conv2d", x);
   check_dtype(op, "x", x, DType::kFloat32);
   check_dtype(op, "weight", weight, DType::kFloat32);
-  const Conv2dShape s = shape_of(op, x.shape, weight.shape, options);
+  const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, options);
   check_shape(op, "bias", bias, {s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C_out});
   submit(
       op, {&x, &weight, pointer(bias), &y},
-      [=, run = backend().kernels->conv2d, x = x.as<float>(), weight = weight.as<float>(),
-       bias = data_or_null(bias),
+      [=, run = op.kernels->conv2d, x = x.as<float>(), weight = weight.as<float>(), bias = data_or_null(bias),
        y = y.as<float>()](const Context& context) { return run(context, s, x, weight, bias, y); },
-      workspace(algorithm, s, Conv2dPass::kForward), algorithm);
+      workspace(op, algorithm, s, Conv2dPass::kForward), algorithm);
   return y;
 }
 
-Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Options& options,
-                             const std::string& algorithm_name, const OptionalTensor& out) {
-  const char* op = "conv2d_backward_input";
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
+                             const Conv2dOptions& options, const std::string& algorithm_name,
+                             const OptionalTensor& out) {
+  const Op op("conv2d_backward_input", dy);
   check_dtype(op, "weight", weight, DType::kFloat32);
-  const Conv2dShape s = shape_of(op, x_shape, weight.shape, options);
+  const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
   const Tensor dx = output(op, "dx", out, x_shape);
   submit(
       op, {&dy, &weight, &dx},
-      [=, run = backend().kernels->conv2d_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
+      [=, run = op.kernels->conv2d_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
        dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, dx); },
-      workspace(algorithm, s, Conv2dPass::kBackwardInput), algorithm);
+      workspace(op, algorithm, s, Conv2dPass::kBackwardInput), algorithm);
   return dx;
 }
 
 std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const Tensor& x,
-                                                         const Shape& weight_shape, const Options& options,
+                                                         const Shape& weight_shape, const Conv2dOptions& options,
                                                          const std::string& algorithm_name, bool with_bias,
                                                          const OptionalTensor& dweight_out,
                                                          const OptionalTensor& dbias_out) {
-  const char* op = "conv2d_backward_weight";
+  const Op op("conv2d_backward_weight", dy);
   check_dtype(op, "x", x, DType::kFloat32);
-  const Conv2dShape s = shape_of(op, x.shape, weight_shape, options);
+  const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
   const Tensor dweight = output(op, "dweight", dweight_out, weight_shape);
@@ -79,10 +69,10 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const
       with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
   submit(
       op, {&dy, &x, &dweight, pointer(dbias)},
-      [=, run = backend().kernels->conv2d_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
+      [=, run = op.kernels->conv2d_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
        dweight = dweight.as<float>(),
        dbias = data_or_null(dbias)](const Context& context) { return run(context, s, dy, x, dweight, dbias); },
-      workspace(algorithm, s, Conv2dPass::kBackwardWeight), algorithm);
+      workspace(op, algorithm, s, Conv2dPass::kBackwardWeight), algorithm);
   return {dweight, dbias};
 }
 
@@ -124,7 +114,7 @@ void bind_conv2d(py::module_& module) {
       "conv2d_output_shape",
       [](const Shape& x_shape, const Shape& weight_shape, const py::object& stride, const py::object& padding,
          const py::object& dilation, int64_t groups) {
-        const Conv2dShape s = shape_of("conv2d", x_shape, weight_shape, {stride, padding, dilation, groups});
+        const Conv2dShape s = conv2d_shape("conv2d", x_shape, weight_shape, {stride, padding, dilation, groups});
         return py::make_tuple(s.N, s.OH, s.OW, s.C_out);
       },
       py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups);

@@ -9,13 +9,14 @@ void bind_dropout(py::module_& module) {
   module.def(
       "dropout",
       [](const Tensor& x, const Tensor& rng, float rate, uint32_t purpose, const OptionalTensor& out) {
-        check_dtype("dropout", "x", x, DType::kFloat32);
-        check_shape("dropout", "rng", rng, {4}, DType::kUint32);
-        if (!(rate >= 0 && rate < 1)) fail("dropout", "rate is ", rate, ", expected at least 0 and below 1");
-        const Tensor y = output("dropout", "y", out, x.shape);
-        submit("dropout", {&x, &rng, &y},
-               [run = backend().kernels->dropout, shape = DropoutShape{x.size(), rate, purpose},
-                rng = rng.as<uint32_t>(), x = x.as<float>(),
+        const Op op("dropout", x);
+        check_dtype(op, "x", x, DType::kFloat32);
+        check_shape(op, "rng", rng, {4}, DType::kUint32);
+        if (!(rate >= 0 && rate < 1)) fail(op, "rate is ", rate, ", expected at least 0 and below 1");
+        const Tensor y = output(op, "y", out, x.shape);
+        submit(op, {&x, &rng, &y},
+               [run = op.kernels->dropout, shape = DropoutShape{x.size(), rate, purpose}, rng = rng.as<uint32_t>(),
+                x = x.as<float>(),
                 y = y.as<float>()](const Context& context) { return run(context, shape, rng, x, y); });
         return y;
       },

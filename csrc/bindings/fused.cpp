@@ -8,16 +8,11 @@ namespace pyconv {
 
 namespace {
 
-const FusedKernels& fused(const char* op) {
-  if (!backend().fused) fail(op, "the backend ", backend().name, " has no fused kernels");
-  return *backend().fused;
+const FusedKernels& fused(const Op& op) {
+  if (!op.backend->fused) fail(op, "the backend ", op.backend->name, " has no fused kernels");
+  return *op.backend->fused;
 }
 
-// How a convolution slides.
-struct Options {
-  py::object stride, padding, dilation;
-  int64_t groups;
-};
 const auto kStride = py::arg("stride") = 1, kPadding = py::arg("padding") = 0, kDilation = py::arg("dilation") = 1,
            kGroups = py::arg("groups") = 1;
 
@@ -25,12 +20,9 @@ py::arg_v none(const char* name) {
   return py::arg(name) = py::none();
 }
 
-Conv2dShape shape_of(const char* op, const Shape& x, const Shape& weight, const Options& o) {
-  return conv2d_shape(op, x, weight, o.stride, o.padding, o.dilation, o.groups);
-}
-
-size_t workspace(const Conv2dShape& s, Conv2dPass pass, Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
-  return backend().kernels->conv2d_workspace(planning_context(algorithm), s, pass);
+size_t workspace(const Op& op, const Conv2dShape& s, Conv2dPass pass,
+                 Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
+  return op.kernels->conv2d_workspace(planning_context(algorithm), s, pass);
 }
 
 // An optional (C) vector.
@@ -46,16 +38,19 @@ Normalization normalization(const char* op, const OptionalTensor& scale, const O
 }
 
 uint32_t conv2d_fusions(const Shape& x_shape, const Shape& weight_shape, const py::object& stride,
-                        const py::object& padding, const py::object& dilation, int64_t groups, bool prepared) {
-  const Conv2dShape s = shape_of("conv2d", x_shape, weight_shape, {stride, padding, dilation, groups});
+                        const py::object& padding, const py::object& dilation, int64_t groups, bool prepared,
+                        const std::string& device) {
+  const Op op("conv2d", backend_on(device));
+  const Conv2dShape s = conv2d_shape(op, x_shape, weight_shape, {stride, padding, dilation, groups});
   const auto algorithm = prepared ? Conv2dAlgorithm::kAutoPrepared : Conv2dAlgorithm::kAuto;
-  return backend().fused ? backend().fused->conv2d_fusions(planning_context(algorithm), s) : 0;
+  return op.backend->fused ? op.backend->fused->conv2d_fusions(planning_context(algorithm), s) : 0;
 }
 
 int64_t conv2d_prepared_size(const Shape& x_shape, const Shape& weight_shape, const py::object& stride,
-                             const py::object& padding, const py::object& dilation, int64_t groups) {
-  const char* op = "conv2d_prepare";
-  const Conv2dShape s = shape_of(op, x_shape, weight_shape, {stride, padding, dilation, groups});
+                             const py::object& padding, const py::object& dilation, int64_t groups,
+                             const std::string& device) {
+  const Op op("conv2d_prepare", backend_on(device));
+  const Conv2dShape s = conv2d_shape(op, x_shape, weight_shape, {stride, padding, dilation, groups});
   return static_cast<int64_t>(
       fused(op).conv2d_prepared_bytes(planning_context(Conv2dAlgorithm::kAutoPrepared), s) / sizeof(float));
 }
@@ -63,16 +58,17 @@ int64_t conv2d_prepared_size(const Shape& x_shape, const Shape& weight_shape, co
 Tensor conv2d_prepare(const Tensor& weight, const Shape& x_shape, const py::object& stride,
                       const py::object& padding, const py::object& dilation, int64_t groups,
                       const OptionalTensor& out) {
-  const char* op = "conv2d_prepare";
+  const Op op("conv2d_prepare", weight);
   check_dtype(op, "weight", weight, DType::kFloat32);
-  const Conv2dShape s = shape_of(op, x_shape, weight.shape, {stride, padding, dilation, groups});
-  const int64_t floats = conv2d_prepared_size(x_shape, weight.shape, stride, padding, dilation, groups);
+  const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, {stride, padding, dilation, groups});
+  const int64_t floats =
+      conv2d_prepared_size(x_shape, weight.shape, stride, padding, dilation, groups, device_name(op.backend));
   const Tensor prepared = output(op, "prepared", out, {floats});
   submit(
       op, {&weight, &prepared},
       [=, run = fused(op).conv2d_prepare, weight = weight.as<float>(),
        prepared = prepared.as<float>()](const Context& context) { return run(context, s, weight, prepared); },
-      workspace(s, Conv2dPass::kForward, Conv2dAlgorithm::kAutoPrepared), Conv2dAlgorithm::kAutoPrepared);
+      workspace(op, s, Conv2dPass::kForward, Conv2dAlgorithm::kAutoPrepared), Conv2dAlgorithm::kAutoPrepared);
   return prepared;
 }
 
@@ -86,10 +82,10 @@ OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const Optiona
                             const OptionalTensor& mean, const OptionalTensor& rstd, const OptionalTensor& scale,
                             const OptionalTensor& shift, const OptionalTensor& pooled,
                             const OptionalTensor& argmax, const OptionalTensor& y) {
-  const char* op = "conv2d_fused";
+  const Op op("conv2d_fused", x);
   check_dtype(op, "x", x, DType::kFloat32);
   check_dtype(op, "weight", weight, DType::kFloat32);
-  const Conv2dShape s = shape_of(op, x.shape, weight.shape, {stride, padding, dilation, groups});
+  const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, {stride, padding, dilation, groups});
   const int64_t C = s.C_out;
   check_shape(op, "y", y, {s.N, s.OH, s.OW, C});
   check_shape(op, "pooled", pooled, {s.N, s.OH / 2, s.OW / 2, C});
@@ -123,7 +119,7 @@ OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const Optiona
       [=, run = fused(op).conv2d_fused, x = x.as<float>(), weight = weight.as<float>(),
        prepared = data_or_null(prepared), bias = vector(op, "bias", bias, C), y = data_or_null(y)](
           const Context& context) { return run(context, s, x, input, weight, prepared, bias, epilogue, y); },
-      workspace(s, Conv2dPass::kForward, algorithm), algorithm);
+      workspace(op, s, Conv2dPass::kForward, algorithm), algorithm);
   return y ? y : pooled;
 }
 
@@ -155,8 +151,8 @@ Tensor conv2d_backward_input_fused(const Tensor& dy, const Tensor& weight, const
                                    const OptionalTensor& shift, bool relu, const OptionalTensor& dgamma,
                                    const OptionalTensor& dbeta, const Tensor& coefficients,
                                    const OptionalTensor& out) {
-  const char* op = "conv2d_backward_input_fused";
-  const Conv2dShape s = shape_of(op, x_shape, weight.shape, {stride, padding, dilation, groups});
+  const Op op("conv2d_backward_input_fused", dy);
+  const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, {stride, padding, dilation, groups});
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   check_shape(op, "x", x, x_shape);
   const BatchNormReduction reduction =
@@ -168,7 +164,7 @@ Tensor conv2d_backward_input_fused(const Tensor& dy, const Tensor& weight, const
        pointer(dbeta), &coefficients, &dx},
       [=, run = fused(op).conv2d_backward_input_fused, dy = dy.as<float>(), weight = weight.as<float>(),
        dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, reduction, dx); },
-      workspace(s, Conv2dPass::kBackwardInput));
+      workspace(op, s, Conv2dPass::kBackwardInput));
   return dx;
 }
 
@@ -179,9 +175,9 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight_fused(
     const OptionalTensor& argmax, const OptionalTensor& scale, const OptionalTensor& shift, bool y_relu,
     const OptionalTensor& coefficients, const OptionalTensor& dy, const OptionalTensor& dweight_out,
     const OptionalTensor& dbias_out) {
-  const char* op = "conv2d_backward_weight_fused";
+  const Op op("conv2d_backward_weight_fused", d);
   check_dtype(op, "x", x, DType::kFloat32);
-  const Conv2dShape s = shape_of(op, x.shape, weight_shape, {stride, padding, dilation, groups});
+  const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, {stride, padding, dilation, groups});
   const Shape y_shape{s.N, s.OH, s.OW, s.C_out}, pooled{s.N, s.OH / 2, s.OW / 2, s.C_out};
   if (argmax && (s.OH % 2 || s.OW % 2)) fail(op, "argmax asks for an even output, it is ", s.OH, " x ", s.OW);
   if (!y && (argmax || coefficients || relu || y_relu)) fail(op, "y is missing");
@@ -209,7 +205,7 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight_fused(
        dbias = data_or_null(dbias)](const Context& context) {
         return run(context, s, gradient, x, input, dweight, dbias);
       },
-      workspace(s, Conv2dPass::kBackwardWeight));
+      workspace(op, s, Conv2dPass::kBackwardWeight));
   return {dweight, dbias};
 }
 
@@ -219,12 +215,12 @@ BatchNormShape rows_of(const Tensor& x, float epsilon = 0) {
   return {C ? x.size() / C : 0, C, epsilon, 0};
 }
 
-size_t workspace(const BatchNormShape& s) {
-  return backend().kernels->batch_norm_workspace(planning_context(), s);
+size_t workspace(const Op& op, const BatchNormShape& s) {
+  return op.kernels->batch_norm_workspace(planning_context(), s);
 }
 
 Tensor normalize(const Tensor& x, const Tensor& scale, const Tensor& shift, bool relu, const OptionalTensor& out) {
-  const char* op = "normalize";
+  const Op op("normalize", x);
   check_dtype(op, "x", x, DType::kFloat32);
   const BatchNormShape s = rows_of(x);
   const Normalization n = normalization(op, scale, shift, relu, s.C);
@@ -234,14 +230,14 @@ Tensor normalize(const Tensor& x, const Tensor& scale, const Tensor& shift, bool
       [=, run = fused(op).normalize, x = x.as<float>(), y = y.as<float>()](const Context& context) {
         return run(context, s, x, n, y);
       },
-      workspace(s));
+      workspace(op, s));
   return y;
 }
 
 std::pair<Tensor, Tensor> batch_norm_fold(const OptionalTensor& gamma, const OptionalTensor& beta,
                                           const Tensor& mean, const Tensor& variance, float epsilon,
                                           const OptionalTensor& scale_out, const OptionalTensor& shift_out) {
-  const char* op = "batch_norm_fold";
+  const Op op("batch_norm_fold", mean);
   const int64_t C = mean.size();
   check_shape(op, "variance", variance, {C});
   const Tensor scale = output(op, "scale", scale_out, {C}), shift = output(op, "shift", shift_out, {C});
@@ -257,7 +253,7 @@ Tensor batch_norm_reduce(const Tensor& dy, int64_t rows, const Tensor& x, const 
                          const Tensor& mean, const Tensor& rstd, const OptionalTensor& scale,
                          const OptionalTensor& shift, bool relu, const OptionalTensor& dgamma,
                          const OptionalTensor& dbeta, const Tensor& coefficients) {
-  const char* op = "batch_norm_reduce";
+  const Op op("batch_norm_reduce", x);
   check_shape(op, "dy", dy, x.shape);
   const BatchNormShape s = rows_of(x);
   const BatchNormReduction reduction =
@@ -269,14 +265,14 @@ Tensor batch_norm_reduce(const Tensor& dy, int64_t rows, const Tensor& x, const 
       [=, run = fused(op).batch_norm_reduce, dy = dy.as<float>()](const Context& context) {
         return run(context, s, dy, reduction);
       },
-      workspace(s));
+      workspace(op, s));
   return coefficients;
 }
 
 std::pair<Tensor, OptionalTensor> max_pool2d_signed(const Tensor& x, const OptionalTensor& gamma,
                                                     const OptionalTensor& y_out,
                                                     const OptionalTensor& argmax_out) {
-  const char* op = "max_pool2d_signed";
+  const Op op("max_pool2d_signed", x);
   check_dtype(op, "x", x, DType::kFloat32);
   const Pool2dShape s = pool2d_shape(op, x.shape, py::int_(2), py::none(), py::int_(0), py::int_(1), false);
   const Shape shape{s.N, s.OH, s.OW, s.C};
@@ -297,9 +293,9 @@ void bind_fused(py::module_& module) {
   module.attr("FUSE_REDUCTION") = static_cast<uint32_t>(kFuseReduction);
   module.attr("FUSE_GRADIENT") = static_cast<uint32_t>(kFuseGradient);
   module.def("conv2d_fusions", &conv2d_fusions, py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(),
-             kStride, kPadding, kDilation, kGroups, py::arg("prepared") = false);
+             kStride, kPadding, kDilation, kGroups, py::arg("prepared") = false, py::arg("device") = "cpu");
   module.def("conv2d_prepared_size", &conv2d_prepared_size, py::arg("x_shape"), py::arg("weight_shape"),
-             py::kw_only(), kStride, kPadding, kDilation, kGroups);
+             py::kw_only(), kStride, kPadding, kDilation, kGroups, py::arg("device") = "cpu");
   module.def("conv2d_prepare", &conv2d_prepare, py::arg("weight"), py::arg("x_shape"), py::kw_only(), kStride,
              kPadding, kDilation, kGroups, none("prepared"));
   module.def("conv2d_fused", &conv2d_fused, py::arg("x"), py::arg("weight"), none("bias"), py::kw_only(), kStride,

@@ -8,7 +8,7 @@ namespace {
 
 Tensor gather(const Tensor& source, const OptionalTensor& index, const OptionalTensor& scale,
               const OptionalTensor& shift, const OptionalTensor& out) {
-  const char* op = "gather";
+  const Op op("gather", source);
   if (source.ndim() < 2)
     fail(op, "source has shape ", shape_text(source.shape), ", expected at least 2 dimensions: (M, ..., C)");
   if (index) check_ndim(op, "index", *index, 1, "(N,)");
@@ -19,7 +19,7 @@ Tensor gather(const Tensor& source, const OptionalTensor& index, const OptionalT
   shape[0] = s.N;
   const Tensor y = output(op, "y", out, shape);
   submit(op, {&source, pointer(index), pointer(scale), pointer(shift), &y},
-         [=, run = backend().kernels->gather, dtype = source.dtype, source = source.data,
+         [=, run = op.kernels->gather, dtype = source.dtype, source = source.data,
           index = data_or_null<int32_t>(index), scale = data_or_null(scale), shift = data_or_null(shift),
           y = y.as<float>()](const Context& context) {
            return run(context, s, dtype, source, index, scale, shift, y);

@@ -76,15 +76,14 @@ Padding parse_padding(const char* op, const py::handle& value, Pair size, Pair k
        ", expected 'valid', 'same', an integer, (height, width) or ((top, bottom), (left, right))");
 }
 
-Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& weight, const py::handle& stride,
-                         const py::handle& padding, const py::handle& dilation, int64_t groups) {
+Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& weight, const Conv2dOptions& options) {
   if (x.size() != 4) fail(op, "x has shape ", shape_text(x), ", expected 4 dimensions: (N, H, W, C_in)");
   if (weight.size() != 4)
     fail(op, "weight has shape ", shape_text(weight), ", expected 4 dimensions: (KH, KW, C_in / groups, C_out)");
   Conv2dShape s{};
   s.N = x[0], s.H = x[1], s.W = x[2], s.C_in = x[3];
   s.KH = weight[0], s.KW = weight[1], s.C_out = weight[3];
-  s.groups = groups;
+  const int64_t groups = s.groups = options.groups;
   if (groups < 1) fail(op, "groups is ", groups, ", expected at least 1");
   if (s.KH < 1 || s.KW < 1 || s.C_out < 1 || s.C_in < 1)
     fail(op, "weight has shape ", shape_text(weight), " and x has shape ", shape_text(x),
@@ -94,8 +93,9 @@ Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& weight, co
   if (weight[2] * groups != s.C_in)
     fail(op, "weight has ", weight[2], " input channels, x has ", s.C_in,
          groups > 1 ? " in " + std::to_string(groups) + " groups" : "");
-  const Pair strides = parse_pair(op, "stride", stride, 1), dilations = parse_pair(op, "dilation", dilation, 1);
-  const Padding pad = parse_padding(op, padding, {s.H, s.W}, {s.KH, s.KW}, strides, dilations);
+  const Pair strides = parse_pair(op, "stride", options.stride, 1),
+             dilations = parse_pair(op, "dilation", options.dilation, 1);
+  const Padding pad = parse_padding(op, options.padding, {s.H, s.W}, {s.KH, s.KW}, strides, dilations);
   s.stride_h = strides.h, s.stride_w = strides.w;
   s.dilation_h = dilations.h, s.dilation_w = dilations.w;
   s.pad_top = pad.top, s.pad_bottom = pad.bottom, s.pad_left = pad.left, s.pad_right = pad.right;

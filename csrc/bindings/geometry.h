@@ -20,8 +20,13 @@ Pair parse_pair(const char* op, const char* name, const py::handle& value, int64
 // (height, width), or ((top, bottom), (left, right)).
 Padding parse_padding(const char* op, const py::handle& value, Pair size, Pair kernel, Pair stride, Pair dilation);
 
-Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& weight, const py::handle& stride,
-                         const py::handle& padding, const py::handle& dilation, int64_t groups);
+// How a convolution slides: the keyword arguments of all its ops.
+struct Conv2dOptions {
+  py::object stride, padding, dilation;
+  int64_t groups;
+};
+
+Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& weight, const Conv2dOptions& options);
 
 Pool2dShape pool2d_shape(const char* op, const Shape& x, const py::handle& window, const py::handle& stride,
                          const py::handle& padding, const py::handle& dilation, bool ceil_mode);

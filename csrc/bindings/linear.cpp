@@ -19,8 +19,8 @@ LinearShape shape_of(const char* op, const char* name, const Tensor& rows, const
   return {rows.shape[0], weight.shape[0], weight.shape[1]};
 }
 
-size_t workspace(const LinearShape& shape, Conv2dPass pass) {
-  return backend().kernels->linear_workspace(planning_context(), shape, pass);
+size_t workspace(const Op& op, const LinearShape& shape, Conv2dPass pass) {
+  return op.kernels->linear_workspace(planning_context(), shape, pass);
 }
 
 }  // namespace
@@ -29,28 +29,30 @@ void bind_linear(py::module_& module) {
   module.def(
       "linear",
       [](const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const OptionalTensor& out) {
-        const LinearShape s = shape_of("linear", "x", x, weight, false);
-        check_shape("linear", "bias", bias, {s.C_out});
-        const Tensor y = output("linear", "y", out, {s.N, s.C_out});
+        const Op op("linear", x);
+        const LinearShape s = shape_of(op, "x", x, weight, false);
+        check_shape(op, "bias", bias, {s.C_out});
+        const Tensor y = output(op, "y", out, {s.N, s.C_out});
         submit(
-            "linear", {&x, &weight, pointer(bias), &y},
-            [=, run = backend().kernels->linear, x = x.as<float>(), weight = weight.as<float>(),
+            op, {&x, &weight, pointer(bias), &y},
+            [=, run = op.kernels->linear, x = x.as<float>(), weight = weight.as<float>(),
              bias = data_or_null(bias),
              y = y.as<float>()](const Context& context) { return run(context, s, x, weight, bias, y); },
-            workspace(s, Conv2dPass::kForward));
+            workspace(op, s, Conv2dPass::kForward));
         return y;
       },
       py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("y") = py::none());
   module.def(
       "linear_backward_input",
       [](const Tensor& dy, const Tensor& weight, const OptionalTensor& out) {
-        const LinearShape s = shape_of("linear_backward_input", "dy", dy, weight, true);
-        const Tensor dx = output("linear_backward_input", "dx", out, {s.N, s.C_in});
+        const Op op("linear_backward_input", dy);
+        const LinearShape s = shape_of(op, "dy", dy, weight, true);
+        const Tensor dx = output(op, "dx", out, {s.N, s.C_in});
         submit(
-            "linear_backward_input", {&dy, &weight, &dx},
-            [=, run = backend().kernels->linear_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
+            op, {&dy, &weight, &dx},
+            [=, run = op.kernels->linear_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
              dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, dx); },
-            workspace(s, Conv2dPass::kBackwardInput));
+            workspace(op, s, Conv2dPass::kBackwardInput));
         return dx;
       },
       py::arg("dy"), py::arg("weight"), py::kw_only(), py::arg("dx") = py::none());
@@ -58,7 +60,7 @@ void bind_linear(py::module_& module) {
       "linear_backward_weight",
       [](const Tensor& dy, const Tensor& x, bool bias, const OptionalTensor& dweight_out,
          const OptionalTensor& dbias_out) {
-        const char* op = "linear_backward_weight";
+        const Op op("linear_backward_weight", dy);
         check_dtype(op, "x", x, DType::kFloat32);
         check_ndim(op, "x", x, 2, "(N, C_in)");
         check_ndim(op, "dy", dy, 2, "(N, C_out)");
@@ -69,11 +71,11 @@ void bind_linear(py::module_& module) {
             bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
         submit(
             op, {&dy, &x, &dweight, pointer(dbias)},
-            [=, run = backend().kernels->linear_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
+            [=, run = op.kernels->linear_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
              dweight = dweight.as<float>(), dbias = data_or_null(dbias)](const Context& context) {
               return run(context, s, dy, x, dweight, dbias);
             },
-            workspace(s, Conv2dPass::kBackwardWeight));
+            workspace(op, s, Conv2dPass::kBackwardWeight));
         return std::pair<Tensor, OptionalTensor>(dweight, dbias);
       },
       py::arg("dy"), py::arg("x"), py::kw_only(), py::arg("bias") = true, py::arg("dweight") = py::none(),

@@ -4,6 +4,7 @@
 #include "../backends.h"
 #include "../memory.h"
 #include "../parallel.h"
+#include "../program.h"
 #include "tensor.h"
 
 namespace pyconv {
@@ -29,6 +30,11 @@ void bind_fused(py::module_&);
 
 namespace {
 
+const char* precision_name(Precision precision) {
+  constexpr const char* kNames[] = {"float32", "tf32", "bfloat16"};
+  return kNames[static_cast<size_t>(precision)];
+}
+
 void bind_machine(py::module_& module) {
   module.def("available_backends", [] {
     int count = 0;
@@ -37,7 +43,23 @@ void bind_machine(py::module_& module) {
     for (int i = 0; i < count; ++i) names.emplace_back(backends[i].name);
     return names;
   });
-  module.def("backend", [] { return backend().name; });
+  module.def("cuda_why_not", [] {
+    const py::gil_scoped_release release;
+    return cuda_why_not();
+  });
+  module.def("cuda_name", [] { return backend_on("cuda").device->name(); });
+  module.def(
+      "set_precision",
+      [](const std::string& name) {
+        for (const auto value : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16})
+          if (name == precision_name(value)) return set_precision(value);
+        throw py::value_error("[set_precision] precision is '" + name +
+                              "', expected 'float32', 'tf32' or 'bfloat16'");
+      },
+      py::arg("precision"));
+  module.def("precision", [] { return precision_name(precision()); });
+  module.def("backend", [] { return default_backend().name; });
+  module.def("default_device", [] { return device_name(&default_backend()); });
   module.def("select_backend", &select_backend, py::arg("name"));
   module.def("num_threads", &num_threads);
   module.def(

@@ -24,7 +24,7 @@ DType argmax_dtype(const Pool2dShape& s) {
 std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& window, const Options& options,
                                              bool return_argmax, const OptionalTensor& y_out,
                                              const OptionalTensor& argmax_out) {
-  const char* op = "max_pool2d";
+  const Op op("max_pool2d", x);
   check_dtype(op, "x", x, DType::kFloat32);
   const Pool2dShape s = shape_of(op, x.shape, window, options);
   const Shape shape{s.N, s.OH, s.OW, s.C};
@@ -32,33 +32,33 @@ std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& 
   const OptionalTensor argmax =
       return_argmax ? OptionalTensor(output(op, "argmax", argmax_out, shape, argmax_dtype(s))) : std::nullopt;
   submit(op, {&x, &y, pointer(argmax)},
-         [=, run = backend().kernels->max_pool2d, x = x.as<float>(), y = y.as<float>(),
+         [=, run = op.kernels->max_pool2d, x = x.as<float>(), y = y.as<float>(),
           argmax = data_or_null<void>(argmax)](const Context& context) { return run(context, s, x, y, argmax); });
   return {y, argmax};
 }
 
 Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const Shape& x_shape, const py::object& window,
                            const Options& options, const OptionalTensor& out) {
-  const char* op = "max_pool2d_backward";
+  const Op op("max_pool2d_backward", dy);
   const Pool2dShape s = shape_of(op, x_shape, window, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
   check_shape(op, "argmax", argmax, dy.shape, argmax_dtype(s));
   const Tensor dx = output(op, "dx", out, x_shape);
   submit(op, {&dy, &argmax, &dx},
-         [=, run = backend().kernels->max_pool2d_backward, dy = dy.as<float>(), argmax = argmax.data,
+         [=, run = op.kernels->max_pool2d_backward, dy = dy.as<float>(), argmax = argmax.data,
           dx = dx.as<float>()](const Context& context) { return run(context, s, dy, argmax, dx); });
   return dx;
 }
 
 Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& options, bool count_include_pad,
                   const OptionalTensor& out) {
-  const char* op = "avg_pool2d";
+  const Op op("avg_pool2d", x);
   check_dtype(op, "x", x, DType::kFloat32);
   Pool2dShape s = shape_of(op, x.shape, window, options);
   s.count_include_pad = count_include_pad;
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C});
   submit(op, {&x, &y},
-         [=, run = backend().kernels->avg_pool2d, x = x.as<float>(), y = y.as<float>()](const Context& context) {
+         [=, run = op.kernels->avg_pool2d, x = x.as<float>(), y = y.as<float>()](const Context& context) {
            return run(context, s, x, y);
          });
   return y;
@@ -66,13 +66,13 @@ Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& opti
 
 Tensor avg_pool2d_backward(const Tensor& dy, const Shape& x_shape, const py::object& window,
                            const Options& options, bool count_include_pad, const OptionalTensor& out) {
-  const char* op = "avg_pool2d_backward";
+  const Op op("avg_pool2d_backward", dy);
   Pool2dShape s = shape_of(op, x_shape, window, options);
   s.count_include_pad = count_include_pad;
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
   const Tensor dx = output(op, "dx", out, x_shape);
   submit(op, {&dy, &dx},
-         [=, run = backend().kernels->avg_pool2d_backward, dy = dy.as<float>(),
+         [=, run = op.kernels->avg_pool2d_backward, dy = dy.as<float>(),
           dx = dx.as<float>()](const Context& context) { return run(context, s, dy, dx); });
   return dx;
 }

@@ -9,14 +9,15 @@ void bind_sgd(py::module_& module) {
       "sgd",
       [](const Tensor& dweight, const Tensor& weight_in, const OptionalTensor& velocity_in, const Tensor& hyper,
          float l2, bool nesterov, const OptionalTensor& guard) {
-        check_dtype("sgd", "dweight", dweight, DType::kFloat32);
-        const Tensor weight = output("sgd", "weight", weight_in, dweight.shape);
+        const Op op("sgd", dweight);
+        check_dtype(op, "dweight", dweight, DType::kFloat32);
+        const Tensor weight = output(op, "weight", weight_in, dweight.shape);
         OptionalTensor velocity;
-        if (velocity_in) velocity = output("sgd", "velocity", velocity_in, dweight.shape);
-        check_shape("sgd", "hyper", hyper, {4});
-        check_shape("sgd", "guard", guard, {1}, DType::kFloat64);
-        submit("sgd", {&dweight, &weight, pointer(velocity), &hyper, pointer(guard)},
-               [run = backend().kernels->sgd, size = dweight.size(), l2, nesterov, hyper = hyper.as<float>(),
+        if (velocity_in) velocity = output(op, "velocity", velocity_in, dweight.shape);
+        check_shape(op, "hyper", hyper, {4});
+        check_shape(op, "guard", guard, {1}, DType::kFloat64);
+        submit(op, {&dweight, &weight, pointer(velocity), &hyper, pointer(guard)},
+               [run = op.kernels->sgd, size = dweight.size(), l2, nesterov, hyper = hyper.as<float>(),
                 guard = data_or_null<double>(guard), dweight = dweight.as<float>(), weight = weight.as<float>(),
                 velocity = data_or_null(velocity)](const Context& context) {
                  return run(context, size, l2, nesterov, hyper, guard, dweight, weight, velocity);

@@ -11,8 +11,9 @@ constexpr const char* kOp = "softmax_cross_entropy";
 // A program's labels are not there yet when it is recorded: whoever fills them checks.
 void check_labels(const Tensor& labels, int64_t K) {
   if (Program::recording()) return;
+  const Tensor values = on_host(labels);
   for (int64_t n = 0; n < labels.size(); ++n)
-    if (const int32_t label = labels.as<int32_t>()[n]; label < 0 || label >= K)
+    if (const int32_t label = values.as<int32_t>()[n]; label < 0 || label >= K)
       fail(kOp, "target has label ", label, " at ", n, ", expected labels from 0 to ", K - 1);
 }
 
@@ -24,24 +25,25 @@ void bind_softmax_cross_entropy(py::module_& module) {
       [](const Tensor& logits, const Tensor& target, float label_smoothing, std::optional<float> gradient_scale,
          bool gradient, const OptionalTensor& loss_out,
          const OptionalTensor& dlogits_out) -> std::pair<Tensor, OptionalTensor> {
-        check_dtype(kOp, "logits", logits, DType::kFloat32);
-        check_ndim(kOp, "logits", logits, 2, "(N, K)");
+        const Op op(kOp, logits);
+        check_dtype(op, "logits", logits, DType::kFloat32);
+        check_ndim(op, "logits", logits, 2, "(N, K)");
         const int64_t N = logits.shape[0], K = logits.shape[1];
         const bool integer = target.dtype == DType::kInt32;
         if (integer) {
-          check_shape(kOp, "target", target, {N}, DType::kInt32);
+          check_shape(op, "target", target, {N}, DType::kInt32);
           check_labels(target, K);
         } else {
-          check_shape(kOp, "target", target, logits.shape);
+          check_shape(op, "target", target, logits.shape);
         }
         if (!(label_smoothing >= 0 && label_smoothing <= 1))
-          fail(kOp, "label_smoothing is ", label_smoothing, ", expected from 0 to 1");
+          fail(op, "label_smoothing is ", label_smoothing, ", expected from 0 to 1");
         const float scale = gradient_scale.value_or(1.0f / static_cast<float>(std::max<int64_t>(N, 1)));
-        const Tensor loss = output(kOp, "loss", loss_out, {N});
+        const Tensor loss = output(op, "loss", loss_out, {N});
         OptionalTensor dlogits;
-        if (gradient) dlogits = output(kOp, "dlogits", dlogits_out, logits.shape);
-        submit(kOp, {&logits, &target, &loss, pointer(dlogits)},
-               [run = backend().kernels->softmax_cross_entropy, shape = ClassShape{N, K, label_smoothing, scale},
+        if (gradient) dlogits = output(op, "dlogits", dlogits_out, logits.shape);
+        submit(op, {&logits, &target, &loss, pointer(dlogits)},
+               [run = op.kernels->softmax_cross_entropy, shape = ClassShape{N, K, label_smoothing, scale},
                 logits = logits.as<float>(), labels = integer ? target.as<int32_t>() : nullptr,
                 targets = integer ? nullptr : target.as<float>(), loss = loss.as<float>(),
                 dlogits = data_or_null(dlogits)](const Context& context) {

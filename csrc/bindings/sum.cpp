@@ -8,16 +8,18 @@ namespace {
 
 using Reduction = decltype(Kernels::sum);
 
-void bind_reduction(py::module_& module, const char* op, Reduction Kernels::* entry) {
+void bind_reduction(py::module_& module, const char* name, Reduction Kernels::* entry) {
   module.def(
-      op,
-      [op, entry](const Tensor& x, float scale, const OptionalTensor& out) {
+      name,
+      [name, entry](const Tensor& x, float scale, const OptionalTensor& out) {
+        const Op op(name, x);
         check_dtype(op, "x", x, DType::kFloat32);
         const Tensor total = output(op, "total", out, {1}, DType::kFloat64);
         submit(op, {&x, &total},
-               [run = backend().kernels->*entry, fresh = !out, size = x.size(), scale, x = x.as<float>(),
-                total = total.as<double>()](const Context& context) {
-                 if (fresh) *total = 0;
+               [run = op.kernels->*entry, device = op.backend->device, fresh = !out, size = x.size(), scale,
+                x = x.as<float>(), total = total.as<double>()](const Context& context) {
+                 if (fresh)
+                   if (const Status status = fill(device, total, 0, sizeof(*total)); status.message) return status;
                  return run(context, size, scale, x, total);
                });
         return total;

@@ -32,8 +32,9 @@ Shape contiguous_strides(const Shape& shape, int64_t item) {
   return strides;
 }
 
-// A NumPy array that shares the tensor's memory and keeps its owner alive.
-py::array to_numpy(const Tensor& tensor) {
+// A NumPy array that shares the tensor's memory and keeps its owner alive; of a device's tensor, a copy.
+py::array to_numpy(const Tensor& t) {
+  const Tensor tensor = on_host(t);
   auto* keep = new std::shared_ptr<void>(tensor.owner);
   py::capsule base(keep, [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); });
   py::array array(py::dtype(info(tensor.dtype).name), tensor.shape,
@@ -59,6 +60,32 @@ Tensor from_numpy(const py::array& array) {
   return tensor;
 }
 
+int32_t device_type(const Tensor& tensor) {
+  return tensor.functions() ? dlpack::kCuda : dlpack::kCpu;
+}
+
+// Others read a device's memory on streams of their own: all work on it is done first.
+void wait_for_device(const Tensor& tensor) {
+  if (!tensor.functions()) return;
+  const py::gil_scoped_release release;
+  if (const Status status = tensor.functions()->synchronize(); status.message)
+    throw std::runtime_error("[Tensor] " + std::string(status.message));
+}
+
+// https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html, version 3.
+py::dict cuda_array_interface(const Tensor& tensor) {
+  if (!tensor.functions()) throw py::attribute_error("a tensor on the CPU has no __cuda_array_interface__");
+  wait_for_device(tensor);
+  py::dict interface;
+  interface["shape"] = py::tuple(py::cast(tensor.shape));
+  interface["typestr"] = py::dtype(info(tensor.dtype).name).attr("str");
+  interface["data"] = py::make_tuple(reinterpret_cast<uintptr_t>(tensor.data), tensor.read_only);
+  interface["strides"] = py::none();
+  interface["stream"] = py::none();
+  interface["version"] = 3;
+  return interface;
+}
+
 // What a DLPack capsule we made keeps alive.
 template <class ManagedType>
 struct Exported {
@@ -74,7 +101,7 @@ ManagedType* export_dlpack(const Tensor& tensor) {
   exported->strides = contiguous_strides(tensor.shape, 1);
   const DTypeInfo& dtype = info(tensor.dtype);
   exported->managed.array = {tensor.data,
-                             {dlpack::kCpu, 0},
+                             {device_type(tensor), 0},
                              static_cast<int32_t>(tensor.shape.size()),
                              {dtype.code, static_cast<uint8_t>(dtype.bytes * 8), 1},
                              exported->tensor.shape.data(),
@@ -99,13 +126,14 @@ py::capsule capsule_of(ManagedType* managed, const char* name) {
 
 py::capsule dlpack_of(const Tensor& tensor, const py::object& max_version, const py::object& device,
                       const py::object& copy) {
-  if (!device.is_none() && py::cast<std::pair<int, int>>(device) != std::pair<int, int>(dlpack::kCpu, 0))
-    throw py::buffer_error("[Tensor.__dlpack__] dl_device is another device than the tensor's, the CPU");
+  if (!device.is_none() && py::cast<std::pair<int, int>>(device) != std::pair<int, int>(device_type(tensor), 0))
+    throw py::buffer_error("[Tensor.__dlpack__] dl_device is another device than the tensor's");
   Tensor shared = tensor;
   if (!copy.is_none() && py::cast<bool>(copy)) {
-    shared = empty(tensor.shape, tensor.dtype);
-    if (tensor.bytes()) std::memcpy(shared.data, tensor.data, tensor.bytes());
+    shared = empty(tensor.shape, tensor.dtype, tensor.device);
+    pyconv::copy(shared, tensor);
   }
+  wait_for_device(shared);
   if (!max_version.is_none() && py::cast<std::pair<uint32_t, uint32_t>>(max_version).first >= 1) {
     auto* managed = export_dlpack<dlpack::ManagedVersioned>(shared);
     managed->version = {1, 0};
@@ -133,10 +161,11 @@ Tensor import_dlpack(PyObject* capsule, const char* name, const char* used_name)
   auto* managed = static_cast<ManagedType*>(PyCapsule_GetPointer(capsule, name));
   if (!managed) throw py::error_already_set();
   const dlpack::Array& array = managed->array;
-  if (array.device.type != dlpack::kCpu)
+  if (array.device.type != dlpack::kCpu && array.device.type != dlpack::kCuda)
     throw py::value_error("[from_dlpack] the array is on DLPack device type " + std::to_string(array.device.type) +
-                          ", expected the CPU");
+                          ", expected the CPU or CUDA");
   Tensor tensor;
+  if (array.device.type == dlpack::kCuda) tensor.device = &backend_on("cuda");
   tensor.dtype = dtype_from_dlpack(array.dtype);
   tensor.shape.assign(array.shape, array.shape + array.ndim);
   tensor.data = static_cast<char*>(array.data) + array.byte_offset;
@@ -153,6 +182,7 @@ Tensor import_dlpack(PyObject* capsule, const char* name, const char* used_name)
     if (self->deleter) self->deleter(self);
   });
   if (contiguous) return tensor;
+  if (tensor.device) throw py::value_error("[from_dlpack] expected a contiguous array on the GPU");
 
   Tensor copy = empty(tensor.shape, tensor.dtype);
   const size_t item = item_bytes(tensor.dtype);
@@ -215,6 +245,12 @@ Tensor arena_view(const Tensor& arena, size_t offset, Shape shape, const std::st
   return view;
 }
 
+// Null for "cpu".
+const Backend* device_of(const std::string& name) {
+  const Backend& found = backend_on(name);
+  return found.device ? &found : nullptr;
+}
+
 }  // namespace
 
 int64_t Tensor::size() const {
@@ -247,13 +283,41 @@ std::string shape_text(const Shape& shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-Tensor empty(Shape shape, DType dtype) {
+const char* device_name(const Backend* device) {
+  return device && device->device ? "cuda" : "cpu";
+}
+
+void copy(const Tensor& to, const Tensor& from) {
+  const DeviceFunctions *target = to.functions(), *source = from.functions();
+  const size_t bytes = to.bytes();
+  if (!bytes) return;
+  Status status = kOk;
+  if (target && source)
+    status = target->copy(to.data, from.data, bytes);
+  else if (target)
+    status = target->copy_in(to.data, from.data, bytes);
+  else if (source)
+    status = source->copy_out(to.data, from.data, bytes);
+  else
+    std::memcpy(to.data, from.data, bytes);
+  if (status.message) throw std::runtime_error("[Tensor] " + std::string(status.message));
+}
+
+Tensor moved(const Tensor& tensor, const Backend* device) {
+  if (tensor.device == device) return tensor;
+  Tensor target = empty(tensor.shape, tensor.dtype, device);
+  copy(target, tensor);
+  return target;
+}
+
+Tensor empty(Shape shape, DType dtype, const Backend* device) {
   Tensor tensor;
+  tensor.device = device;
   tensor.shape = std::move(shape);
   tensor.dtype = dtype;
   if (any_negative(tensor.shape))
     throw py::value_error("[Tensor] negative size in shape " + shape_text(tensor.shape));
-  tensor.owner = allocate(tensor.bytes());
+  tensor.owner = allocate(tensor.bytes(), tensor.functions());
   tensor.data = tensor.owner.get();
   return tensor;
 }
@@ -265,9 +329,29 @@ void bind_tensor(py::module_& module) {
       .def_property_readonly("size", &Tensor::size)
       .def_property_readonly("nbytes", &Tensor::bytes)
       .def_property_readonly("dtype", [](const Tensor& t) { return dtype_name(t.dtype); })
-      .def_property_readonly("device", [](const Tensor&) { return "cpu"; })
+      .def_property_readonly("device", [](const Tensor& t) { return device_name(t.device); })
       .def_property_readonly("read_only", [](const Tensor& t) { return t.read_only; })
       .def("numpy", &to_numpy)
+      .def(
+          "to", [](const Tensor& t, const std::string& device) { return moved(t, device_of(device)); },
+          py::arg("device"))
+      .def("copy",
+           [](const Tensor& t) {
+             Tensor target = empty(t.shape, t.dtype, t.device);
+             copy(target, t);
+             return target;
+           })
+      .def(
+          "copy_from",
+          [](const Tensor& t, const Tensor& source) {
+            if (t.read_only) throw py::value_error("[Tensor.copy_from] the tensor is read-only");
+            if (source.shape != t.shape || source.dtype != t.dtype)
+              throw py::value_error("[Tensor.copy_from] source is " + std::string(dtype_name(source.dtype)) + " " +
+                                    shape_text(source.shape) + ", expected " + dtype_name(t.dtype) + " " +
+                                    shape_text(t.shape));
+            copy(t, source);
+          },
+          py::arg("source"))
       .def(
           "__array__",
           [](const Tensor& t, const py::object& dtype, const py::object& copy) -> py::object {
@@ -286,7 +370,8 @@ void bind_tensor(py::module_& module) {
              const py::object& copy) { return dlpack_of(t, max_version, dl_device, copy); },
           py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
           py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
-      .def("__dlpack_device__", [](const Tensor&) { return py::make_tuple(+dlpack::kCpu, 0); })
+      .def("__dlpack_device__", [](const Tensor& t) { return py::make_tuple(device_type(t), 0); })
+      .def_property_readonly("__cuda_array_interface__", &cuda_array_interface)
       .def("reshape", &reshaped, py::arg("shape"))
       .def("view", &arena_view, py::arg("offset"), py::arg("shape"), py::arg("dtype"))
       .def("as_read_only",
@@ -300,11 +385,15 @@ void bind_tensor(py::module_& module) {
              return t.shape[0];
            })
       .def("__repr__", [](const Tensor& t) {
-        return "Tensor(shape=" + shape_text(t.shape) + ", dtype=" + dtype_name(t.dtype) + ", device=cpu)";
+        return "Tensor(shape=" + shape_text(t.shape) + ", dtype=" + dtype_name(t.dtype) +
+               ", device=" + device_name(t.device) + ")";
       });
   module.def(
-      "empty", [](Shape shape, const std::string& dtype) { return empty(std::move(shape), dtype_of(dtype)); },
-      py::arg("shape"), py::arg("dtype") = "float32");
+      "empty",
+      [](Shape shape, const std::string& dtype, const std::string& device) {
+        return empty(std::move(shape), dtype_of(dtype), device_of(device));
+      },
+      py::arg("shape"), py::arg("dtype") = "float32", py::arg("device") = "cpu");
   module.def("from_numpy", &from_numpy, py::arg("array"));
   module.def("from_dlpack", &from_dlpack, py::arg("array"));
 }

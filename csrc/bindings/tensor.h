@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../backends.h"
 #include "../shapes.h"
 
 namespace pyconv {
@@ -22,10 +23,12 @@ struct Tensor {
   DType dtype = DType::kFloat32;
   Shape shape;
   bool read_only = false;
+  const Backend* device = nullptr;  // null: the host
 
   int64_t ndim() const { return static_cast<int64_t>(shape.size()); }
   int64_t size() const;
   size_t bytes() const;
+  const DeviceFunctions* functions() const { return device ? device->device : nullptr; }
   template <class T>
   T* as() const {
     return static_cast<T*>(data);
@@ -39,7 +42,19 @@ const char* dtype_name(DType dtype);
 DType dtype_of(const std::string& name);  // throws py::value_error
 std::string shape_text(const Shape& shape);
 
-Tensor empty(Shape shape, DType dtype = DType::kFloat32);
+Tensor empty(Shape shape, DType dtype = DType::kFloat32, const Backend* device = nullptr);
+
+// "cpu" or "cuda"; null: the host.
+const char* device_name(const Backend* device);
+
+// The tensor itself where it lies on that device, else a copy there. Copies to the host wait for the device.
+Tensor moved(const Tensor& tensor, const Backend* device);
+inline Tensor on_host(const Tensor& tensor) {
+  return moved(tensor, nullptr);
+}
+
+// Writes `from` into `to`, wherever the two lie.
+void copy(const Tensor& to, const Tensor& from);
 
 void bind_tensor(py::module_& module);
 

@@ -1,7 +1,7 @@
 // Bilinear warp of a batch, and the random matrices for it. One chunk is a run of output rows. A block of pixels
 // first gets the addresses and weights of its four source pixels, a register of output pixels at a time and
 // borders included; then the pixels are blended one by one, without a branch.
-#include "../philox.h"
+#include "../formulas.h"
 #include "cpu.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
@@ -141,29 +141,11 @@ Status affine(const Context&, const AffineShape& s, DType source_type, const voi
   return kOk;
 }
 
-// source - centre = R(angle) (flipped output - centre + shift), in (row, column) coordinates.
 Status random_affine(const Context&, const RandomAffineShape& s, const uint32_t* rng, const int32_t* index,
                      float* matrix) {
-  const double height = static_cast<double>(s.H), width = static_cast<double>(s.W);
-  const double centre_row = height / 2 - 0.5, centre_column = width / 2 - 0.5;
   const uint32_t state[4] = {rng[0], rng[1], rng[2], 0};
-  for (int64_t n = 0; n < s.N; ++n) {
-    const auto example = static_cast<uint32_t>(index ? index[n] : n);
-    const PhiloxBlock block = philox(state, kPhiloxAugment, example);
-    const auto draw = [&](int i, double range) { return range * (2.0 * philox_uniform(block.word[i]) - 1); };
-    const double angle = draw(0, s.rotation_range) * (3.14159265358979323846 / 180);
-    const double row_shift = draw(1, s.height_shift_range) * height;
-    const double column_shift = draw(2, s.width_shift_range) * width;
-    const bool flip_rows = s.vertical_flip && (block.word[3] >> 30 & 1);
-    const bool flip_columns = s.horizontal_flip && block.word[3] >> 31;
-    const double sine = __builtin_sin(angle), cosine = __builtin_cos(angle);
-    const double row_sign = flip_rows ? -1 : 1, column_sign = flip_columns ? -1 : 1;
-    const double row = (flip_rows ? height - 1 : 0) - centre_row + row_shift;
-    const double column = (flip_columns ? width - 1 : 0) - centre_column + column_shift;
-    const double m[6] = {cosine * row_sign, -sine * column_sign,  cosine * row - sine * column + centre_row,
-                         sine * row_sign,   cosine * column_sign, sine * row + cosine * column + centre_column};
-    for (int i = 0; i < 6; ++i) matrix[6 * n + i] = static_cast<float>(m[i]);
-  }
+  for (int64_t n = 0; n < s.N; ++n)
+    write_random_affine(s, state, static_cast<uint32_t>(index ? index[n] : n), matrix + 6 * n);
   return kOk;
 }
 

@@ -190,7 +190,7 @@ Status batch_norm(const Context& context, const BatchNormShape& s, const float* 
                                        running_variance, mean,       rstd,  folded.scale, folded.shift};
   for (int64_t c = 0; c < s.C; ++c) {
     const double total = folded.total(0, c), m = total / static_cast<double>(max(1, s.M));
-    write_statistics(statistics, c, s.M, total, folded.total(1, c));
+    write_sums(statistics, c, s.M, total, folded.total(1, c));
     folded.mean[c] = mean[c];
     // Here the mean is taken off before scaling: what a float cannot hold of it goes into the shift.
     folded.shift[c] = static_cast<float>((beta ? beta[c] : 0) - (m - double{mean[c]}) * double{folded.scale[c]});
@@ -261,11 +261,7 @@ Status normalize(const Context& context, const BatchNormShape& s, const float* x
 
 Status batch_norm_fold(const Context&, const BatchNormShape& s, const float* gamma, const float* beta,
                        const float* mean, const float* variance, float* scale, float* shift) {
-  for (int64_t c = 0; c < s.C; ++c) {
-    const double factor = (gamma ? gamma[c] : 1) / __builtin_sqrt(double{variance[c]} + double{s.epsilon});
-    scale[c] = static_cast<float>(factor);
-    shift[c] = static_cast<float>((beta ? beta[c] : 0) - mean[c] * double{scale[c]});
-  }
+  for (int64_t c = 0; c < s.C; ++c) write_fold(s.epsilon, c, gamma, beta, mean, variance, scale, shift);
   return kOk;
 }
 

@@ -2,40 +2,17 @@
 // the way.
 #pragma once
 
+#include "../formulas.h"
 #include "cpu.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
 
 // From the sums of x and x^2 over M rows of channel c.
-PYCONV_INLINE void write_statistics(const BatchNormStatistics& s, int64_t c, int64_t M, double sum,
-                                    double squares) {
-  const double count = static_cast<double>(max(1, M)), momentum = s.momentum;
-  const double mean = sum / count, second = squares / count - mean * mean, variance = second < 0 ? 0 : second;
-  const double rstd = 1 / __builtin_sqrt(variance + double{s.epsilon}), scale = (s.gamma ? s.gamma[c] : 1) * rstd;
-  s.mean[c] = static_cast<float>(mean);
-  s.rstd[c] = static_cast<float>(rstd);
-  s.scale[c] = static_cast<float>(scale);
-  s.shift[c] = static_cast<float>((s.beta ? s.beta[c] : 0) - mean * double{s.scale[c]});
-  // A NaN of one batch must not stay for ever.
-  if (!M || !__builtin_isfinite(mean) || !__builtin_isfinite(variance)) return;
-  const auto move = [&](float* running, double value) {
-    if (running) running[c] = static_cast<float>(momentum * running[c] + (1 - momentum) * value);
-  };
-  move(s.running_mean, mean);
-  move(s.running_variance, variance);
-}
-
-// From the sums of d and d * (x - mean).
-PYCONV_INLINE void write_reduction(const BatchNormReduction& r, int64_t C, int64_t c, double sum, double product) {
-  const double count = static_cast<double>(max(1, r.M)), rstd = r.rstd[c];
-  const double scale = (r.gamma ? r.gamma[c] : 1) * rstd, dgamma = product * rstd;
-  if (r.dbeta) r.dbeta[c] = static_cast<float>(sum);
-  if (r.dgamma) r.dgamma[c] = static_cast<float>(dgamma);
-  const double slope = -scale * rstd * dgamma / count;
-  r.coefficients[c] = static_cast<float>(scale);
-  r.coefficients[C + c] = static_cast<float>(slope);
-  r.coefficients[2 * C + c] = static_cast<float>(-scale * sum / count - slope * r.mean[c]);
+PYCONV_INLINE void write_sums(const BatchNormStatistics& s, int64_t c, int64_t M, double sum, double squares) {
+  const double count = static_cast<double>(max(1, M)), mean = sum / count;
+  const double variance = squares / count - mean * mean;
+  write_statistics(s, c, M, mean, variance < 0 ? 0 : variance);
 }
 
 // Two sums a channel that a chunk takes of the pixels that it writes: in float over a block of pixels, in double

@@ -154,7 +154,7 @@ PYCONV_INLINE void with_epilogue(const ForwardPass& p, const float* bias, int64_
     if (!e.statistics.mean) return;
     merge_totals(totals.rows, totals.chunks, totals.channels);
     for (int64_t c = 0; c < target.K; ++c)
-      write_statistics(e.statistics, c, N * target.H * target.W, totals.rows[c], totals.rows[totals.channels + c]);
+      write_sums(e.statistics, c, N * target.H * target.W, totals.rows[c], totals.rows[totals.channels + c]);
   } else if (e.relu || e.output.scale || e.pooled) {
     run(PredictEpilogue{target, bias, e, p.y, e.pooled, streams});
   } else {

@@ -40,7 +40,7 @@ PYCONV_INLINE void pack_weight(const Conv2dShape& s, const Pass& pass, const Tap
         const int64_t lanes = min(kVecFloats, rows - k);
         for (int64_t c = 0; c < kTileColumns; ++c) {
           const float* in = kernel + (block * kTileColumns + c) * s.C_out + group * rows + k;
-          const Vec value = c >= width ? Vec{} : lanes == kVecFloats ? load(in) : load_part(in, lanes);
+          const Vec value = c < width ? load_lanes(in, lanes) : Vec{};
           float* column = out + k * kTileColumns + c;
           if (lanes == kVecFloats) {
             PYCONV_UNROLL

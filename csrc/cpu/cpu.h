@@ -3,7 +3,7 @@
 // copy at link time, so no standard library templates here (tests/test_isolation.py looks with nm).
 #pragma once
 
-#include "../kernels.h"
+#include "../entries.h"
 #include "../parallel.h"
 #include "vec.h"
 
@@ -48,57 +48,7 @@ PYCONV_INLINE int64_t elementwise_chunks(int64_t size, int64_t grain = 16384) {
 
 }  // namespace
 
-// Each entry, declared by the contract's own type, so that a definition that strays does not link.
-template <class>
-struct Pointee;
-template <class T>
-struct Pointee<T*> {
-  using type = T;
-};
-#define PYCONV_ENTRY(name) Pointee<decltype(Kernels::name)>::type name;
-PYCONV_ENTRY(conv2d)
-PYCONV_ENTRY(conv2d_backward_input)
-PYCONV_ENTRY(conv2d_backward_weight)
-PYCONV_ENTRY(conv2d_workspace)
-PYCONV_ENTRY(max_pool2d)
-PYCONV_ENTRY(max_pool2d_backward)
-PYCONV_ENTRY(avg_pool2d)
-PYCONV_ENTRY(avg_pool2d_backward)
-PYCONV_ENTRY(relu)
-PYCONV_ENTRY(relu_backward)
-PYCONV_ENTRY(add)
-PYCONV_ENTRY(dropout)
-PYCONV_ENTRY(batch_norm)
-PYCONV_ENTRY(batch_norm_inference)
-PYCONV_ENTRY(batch_norm_backward)
-PYCONV_ENTRY(batch_norm_workspace)
-PYCONV_ENTRY(linear)
-PYCONV_ENTRY(linear_backward_input)
-PYCONV_ENTRY(linear_backward_weight)
-PYCONV_ENTRY(linear_workspace)
-PYCONV_ENTRY(softmax)
-PYCONV_ENTRY(softmax_backward)
-PYCONV_ENTRY(softmax_cross_entropy)
-PYCONV_ENTRY(accuracy)
-PYCONV_ENTRY(sum)
-PYCONV_ENTRY(sum_of_squares)
-PYCONV_ENTRY(adam)
-PYCONV_ENTRY(sgd)
-PYCONV_ENTRY(gather)
-PYCONV_ENTRY(affine)
-PYCONV_ENTRY(random_affine)
-#undef PYCONV_ENTRY
-#define PYCONV_FUSED_ENTRY(name) Pointee<decltype(FusedKernels::name)>::type name;
-PYCONV_FUSED_ENTRY(conv2d_fusions)
-PYCONV_FUSED_ENTRY(conv2d_prepare)
-PYCONV_FUSED_ENTRY(conv2d_prepared_bytes)
-PYCONV_FUSED_ENTRY(conv2d_fused)
-PYCONV_FUSED_ENTRY(conv2d_backward_input_fused)
-PYCONV_FUSED_ENTRY(conv2d_backward_weight_fused)
-PYCONV_FUSED_ENTRY(normalize)
-PYCONV_FUSED_ENTRY(batch_norm_fold)
-PYCONV_FUSED_ENTRY(batch_norm_reduce)
-PYCONV_FUSED_ENTRY(max_pool2d_signed)
-#undef PYCONV_FUSED_ENTRY
+PYCONV_KERNELS(PYCONV_DECLARE_ENTRY)
+PYCONV_FUSED_KERNELS(PYCONV_DECLARE_FUSED_ENTRY)
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA

@@ -1,20 +1,7 @@
-// A dense layer is a 1x1 convolution over a row of N pixels.
+// Dense layers, as convolutions.
 #include "cpu.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
-namespace {
-
-Conv2dShape as_conv2d(const LinearShape& s) {
-  Conv2dShape conv{};
-  conv.N = conv.H = conv.OH = 1;
-  conv.W = conv.OW = s.N;
-  conv.C_in = s.C_in;
-  conv.C_out = s.C_out;
-  conv.KH = conv.KW = conv.stride_h = conv.stride_w = conv.dilation_h = conv.dilation_w = conv.groups = 1;
-  return conv;
-}
-
-}  // namespace
 
 Status linear(const Context& context, const LinearShape& s, const float* x, const float* weight, const float* bias,
               float* y) {

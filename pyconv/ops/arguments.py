@@ -58,13 +58,14 @@ def as_int32(array, op, name):
 
 def copied(tensor):
     """Return a Tensor of its own with the contents of `tensor`; None for None."""
-    return None if tensor is None else _core.from_numpy(tensor.numpy().copy())
+    return None if tensor is None else tensor.copy()
 
 
 class Arguments:
     """An op's arrays as Tensors (attributes of the same names), and the way back for its results.
 
-    Those in the dict `optional` may be None.
+    Those in the dict `optional` may be None. NumPy arrays go where the Tensors beside them lie; where all are
+    NumPy arrays, to the device of the backend that is selected.
     """
 
     def __init__(self, op, *, optional=None, **arrays):
@@ -72,7 +73,17 @@ class Arguments:
         self.__dict__.update(dict.fromkeys(optional))
         arrays |= {name: array for name, array in optional.items() if array is not None}
         self._numpy = all(isinstance(array, np.ndarray) for array in arrays.values())
-        self.__dict__.update({name: as_tensor(array, op, name) for name, array in arrays.items()})
+        tensors = {name: as_tensor(array, op, name) for name, array in arrays.items()}
+        given = (t.device for name, t in tensors.items() if not isinstance(arrays[name], np.ndarray))
+        self._device = next(given, _core.default_device())
+        for name, array in arrays.items():
+            if isinstance(array, np.ndarray):
+                tensors[name] = tensors[name].to(self._device)
+        self.__dict__.update(tensors)
+
+    def constant(self, array):
+        """Return a NumPy array as a Tensor beside the arguments."""
+        return _core.from_numpy(array).to(self._device)
 
     def give(self, result):
         """Return a Tensor, or a tuple of them, as NumPy arrays if all arguments were NumPy arrays."""

@@ -43,5 +43,5 @@ def dropout(x, rate, *, seed, purpose=0, epoch=0, step=0):
     a = Arguments("dropout", x=x)
     if not 0 <= purpose < 2**24:
         raise ValueError(f"[dropout] purpose is {purpose}, expected an integer in [0, 2**24)")
-    rng = _core.from_numpy(to_rng_state(seed, epoch, step))
+    rng = a.constant(to_rng_state(seed, epoch, step))
     return a.give(_core.dropout(a.x, rng, rate=rate, purpose=_core.PHILOX_DROPOUT + purpose))

@@ -33,7 +33,7 @@ def adam(dweight, weight, m, v, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999
     a = Arguments("adam", dweight=dweight, weight=weight, m=m, v=v)
     alpha = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
     moved = copied(a.weight), copied(a.m), copied(a.v)
-    _core.adam(a.dweight, *moved, _hyper(alpha, beta_1, beta_2, epsilon), l2=l2)
+    _core.adam(a.dweight, *moved, _hyper(a, alpha, beta_1, beta_2, epsilon), l2=l2)
     return a.give(moved)
 
 
@@ -56,9 +56,9 @@ def sgd(dweight, weight, velocity=None, *, learning_rate=0.01, momentum=0.0, nes
         raise ValueError(f"[sgd] velocity is None, expected an array, since momentum is {momentum}")
     a = Arguments("sgd", dweight=dweight, weight=weight, optional={"velocity": velocity})
     moved = copied(a.weight), copied(a.velocity)
-    _core.sgd(a.dweight, *moved, _hyper(learning_rate, momentum, 0, 0), l2=l2, nesterov=nesterov)
+    _core.sgd(a.dweight, *moved, _hyper(a, learning_rate, momentum, 0, 0), l2=l2, nesterov=nesterov)
     return a.give(moved)
 
 
-def _hyper(*values):
-    return _core.from_numpy(np.array(values, np.float32))
+def _hyper(arguments, *values):
+    return arguments.constant(np.array(values, np.float32))

@@ -1,0 +1,156 @@
+// The only file that knows device intrinsics. A kernel is a struct of its arguments with kThreads and
+// operator()(), which every thread of the grid runs; it is written once, for the GPU and for the emulator
+// (tests/cuda_emulator).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace pyconv::cuda {
+
+// Blocks of a launch.
+struct Grid {
+  int64_t x, y = 1, z = 1;
+};
+
+}  // namespace pyconv::cuda
+
+#ifdef PYCONV_EMULATED
+#include <emulated_device.h>
+#else
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#define PYCONV_DEVICE __device__ __forceinline__
+
+namespace pyconv::cuda {
+namespace {
+
+PYCONV_DEVICE int thread_index() {
+  return static_cast<int>(threadIdx.x);
+}
+PYCONV_DEVICE int64_t block_index() {
+  return blockIdx.x;
+}
+PYCONV_DEVICE int64_t block_index_y() {
+  return blockIdx.y;
+}
+PYCONV_DEVICE int64_t block_index_z() {
+  return blockIdx.z;
+}
+PYCONV_DEVICE int64_t block_count() {
+  return gridDim.x;
+}
+
+// Memory that a block shares: all of it is dynamic, its size is the launch's.
+extern __shared__ __align__(128) unsigned char dynamic_shared_memory[];
+PYCONV_DEVICE void* shared_memory() {
+  return dynamic_shared_memory;
+}
+PYCONV_DEVICE void barrier() {
+  __syncthreads();
+}
+
+// The value of the lane whose number differs by `mask`; all lanes of the warp take part.
+template <class T>
+PYCONV_DEVICE T shuffle_xor(T value, int mask) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+
+PYCONV_DEVICE float bits_as_float(uint32_t bits) {
+  return __uint_as_float(bits);
+}
+PYCONV_DEVICE uint32_t float_as_bits(float value) {
+  return __float_as_uint(value);
+}
+
+// To the nearest number of tf32's 10 bits of mantissa, ties away from zero; NaN stays NaN.
+PYCONV_DEVICE float round_to_tf32(float value) {
+  uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
+  return __uint_as_float(bits);
+}
+// Two bfloat16 (nearest, ties to even), the first in the low half.
+PYCONV_DEVICE uint32_t pack_bfloat16(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  uint32_t bits;
+  memcpy(&bits, &pair, sizeof(bits));
+  return bits;
+}
+
+// sum += a b on the tensor cores: a 16x8 (row), b 8x8 (column), tf32; the fragments of PTX' mma.m16n8k8.
+PYCONV_DEVICE void multiply_tf32(float (&sum)[4], const float (&a)[4], const float (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(float_as_bits(a[0])), "r"(float_as_bits(a[1])), "r"(float_as_bits(a[2])), "r"(float_as_bits(a[3])),
+        "r"(float_as_bits(b[0])), "r"(float_as_bits(b[1])));
+#endif
+}
+// The same in bfloat16: a 16x16, b 16x8, mma.m16n8k16.
+PYCONV_DEVICE void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+}  // namespace
+}  // namespace pyconv::cuda
+#endif
+
+namespace pyconv::cuda {
+namespace {
+
+constexpr int kWarp = 32;
+
+PYCONV_DEVICE int lane_index() {
+  return thread_index() % kWarp;
+}
+PYCONV_DEVICE int warp_index() {
+  return thread_index() / kWarp;
+}
+
+template <class T>
+PYCONV_DEVICE T* shared() {
+  return static_cast<T*>(shared_memory());
+}
+
+template <class T>
+PYCONV_DEVICE T minimum(T a, T b) {
+  return b < a ? b : a;
+}
+template <class T>
+PYCONV_DEVICE T maximum(T a, T b) {
+  return a < b ? b : a;
+}
+
+PYCONV_DEVICE bool is_finite(double value) {
+  return value - value == 0;
+}
+
+// The sum over a warp, the same in every lane and in a fixed order.
+template <class T>
+PYCONV_DEVICE T warp_sum(T value) {
+  for (int mask = kWarp / 2; mask; mask /= 2) value += shuffle_xor(value, mask);
+  return value;
+}
+
+// The sum over a block of kThreads, in every thread. Shared memory: kThreads / 32 values.
+template <int kThreads, class T>
+PYCONV_DEVICE T block_sum(T value) {
+  T* sums = shared<T>();
+  value = warp_sum(value);
+  barrier();
+  if (lane_index() == 0) sums[warp_index()] = value;
+  barrier();
+  T total = sums[0];
+  for (int i = 1; i < kThreads / kWarp; ++i) total += sums[i];
+  return total;
+}
+
+}  // namespace
+}  // namespace pyconv::cuda

@@ -1,0 +1,68 @@
+// The only file, with runtime.cu, that knows the CUDA runtime: launches here, memory, streams and graphs there.
+#pragma once
+
+#include "../kernels.h"
+#include "device.cuh"
+
+namespace pyconv::cuda {
+
+// Whether the GPU multiplies tf32 and bfloat16 matrices: from compute capability 8.0 on.
+bool has_tensor_cores();
+
+namespace {
+
+inline int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+#ifndef PYCONV_EMULATED
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads) run(const Kernel kernel) {
+  kernel();
+}
+
+template <class Kernel>
+cudaError_t enqueue(const Kernel& kernel, Grid grid, size_t shared_bytes, cudaStream_t stream) {
+  constexpr size_t kGranted = 48 << 10;  // more has to be asked for
+  if (shared_bytes > kGranted) {
+    const cudaError_t error = cudaFuncSetAttribute(run<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                   static_cast<int>(shared_bytes));
+    if (error != cudaSuccess) return error;
+  }
+  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
+  run<Kernel><<<blocks, Kernel::kThreads, shared_bytes, stream>>>(kernel);
+  return cudaGetLastError();
+}
+#endif
+
+inline Status status_of(cudaError_t error) {
+  return error == cudaSuccess ? kOk : Status{cudaGetErrorString(error)};
+}
+
+// Enqueues a kernel; an empty grid is done at once.
+template <class Kernel>
+Status launch(const Context& context, const Kernel& kernel, Grid grid, size_t shared_bytes = 0) {
+  if (grid.x <= 0 || grid.y <= 0 || grid.z <= 0) return kOk;
+  return status_of(enqueue(kernel, grid, shared_bytes, static_cast<cudaStream_t>(context.stream)));
+}
+
+// Calls body(i) for the elements i of [0, size).
+template <class Body>
+struct ForEach {
+  static constexpr int kThreads = 256;
+  Body body;
+  int64_t size;
+  PYCONV_DEVICE void operator()() const {
+    for (int64_t i = block_index() * kThreads + thread_index(); i < size; i += block_count() * kThreads) body(i);
+  }
+};
+
+template <class Body>
+Status for_each(const Context& context, int64_t size, const Body& body) {
+  constexpr int64_t kMostBlocks = 4096;  // then a thread takes several elements
+  const int64_t blocks = ceil_div(size, ForEach<Body>::kThreads);
+  return launch(context, ForEach<Body>{body, size}, {blocks < kMostBlocks ? blocks : kMostBlocks});
+}
+
+}  // namespace
+}  // namespace pyconv::cuda

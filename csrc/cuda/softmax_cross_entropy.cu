@@ -1,0 +1,52 @@
+// Softmax, cross-entropy and their gradient in one pass: with z = logits - their maximum and target weights t,
+// loss = log(sum of exp z) * (sum of t) - (sum of t z).
+#include "softmax.cuh"
+
+namespace pyconv::cuda {
+
+namespace {
+
+struct SoftmaxCrossEntropy {
+  static constexpr int kThreads = kRowThreads;
+  ClassShape s;
+  const float* logits;
+  const int32_t* labels;
+  const float* targets;
+  float *loss, *dlogits;  // dlogits may be logits
+
+  PYCONV_DEVICE float target(int64_t n, int64_t k) const {
+    const float soft = s.label_smoothing / static_cast<float>(s.K);
+    const float hard = labels ? static_cast<float>(k == labels[n]) : targets[n * s.K + k];
+    return (1 - s.label_smoothing) * hard + soft;
+  }
+
+  PYCONV_DEVICE void operator()() const {
+    const int64_t n = row_index();
+    if (n >= s.N) return;
+    const float* row = logits + n * s.K;
+    const float largest = row_max(s.K, row);
+    double weight = 0, weighted = 0;
+    for (int64_t k = lane_index(); k < s.K; k += kWarp) {
+      const float t = target(n, k);
+      weight += t;
+      if (t != 0) weighted += t * (double{row[k]} - largest);  // an impossible class may be at -inf
+    }
+    weight = warp_sum(weight);
+    weighted = warp_sum(weighted);
+    const double sum = row_sum_of_exponentials(s.K, row, largest);
+    if (lane_index() == 0) loss[n] = s.K > 0 ? static_cast<float>(log(sum) * weight - weighted) : 0;
+    if (!dlogits) return;
+    const float norm = static_cast<float>(sum);
+    for (int64_t k = lane_index(); k < s.K; k += kWarp)
+      dlogits[n * s.K + k] = s.gradient_scale * (expf(row[k] - largest) / norm - target(n, k));
+  }
+};
+
+}  // namespace
+
+Status softmax_cross_entropy(const Context& context, const ClassShape& s, const float* logits,
+                             const int32_t* labels, const float* targets, float* loss, float* dlogits) {
+  return launch(context, SoftmaxCrossEntropy{s, logits, labels, targets, loss, dlogits}, row_grid(s.N));
+}
+
+}  // namespace pyconv::cuda

@@ -1,0 +1,71 @@
+// Formulas over a handful of numbers that every backend evaluates alike, in double precision.
+#pragma once
+
+#include <math.h>
+
+#include "kernels.h"
+#include "philox.h"
+#include "portable.h"
+
+namespace pyconv {
+
+// What batch_norm writes for channel c, from its mean and (biased) variance over M rows.
+PYCONV_PORTABLE void write_statistics(const BatchNormStatistics& s, int64_t c, int64_t M, double mean,
+                                      double variance) {
+  const double momentum = s.momentum, rstd = 1 / ::sqrt(variance + double{s.epsilon});
+  const double scale = (s.gamma ? s.gamma[c] : 1) * rstd;
+  s.mean[c] = static_cast<float>(mean);
+  s.rstd[c] = static_cast<float>(rstd);
+  s.scale[c] = static_cast<float>(scale);
+  s.shift[c] = static_cast<float>((s.beta ? s.beta[c] : 0) - mean * double{s.scale[c]});
+  // A NaN of one batch must not stay for ever.
+  if (!M || !(mean - mean == 0) || !(variance - variance == 0)) return;
+  if (s.running_mean) s.running_mean[c] = static_cast<float>(momentum * s.running_mean[c] + (1 - momentum) * mean);
+  if (s.running_variance)
+    s.running_variance[c] = static_cast<float>(momentum * s.running_variance[c] + (1 - momentum) * variance);
+}
+
+// What a reduction writes for channel c, from the sums of d and d * (x - mean).
+PYCONV_PORTABLE void write_reduction(const BatchNormReduction& r, int64_t C, int64_t c, double sum,
+                                     double product) {
+  const double count = static_cast<double>(r.M > 1 ? r.M : 1), rstd = r.rstd[c];
+  const double scale = (r.gamma ? r.gamma[c] : 1) * rstd, dgamma = product * rstd;
+  if (r.dbeta) r.dbeta[c] = static_cast<float>(sum);
+  if (r.dgamma) r.dgamma[c] = static_cast<float>(dgamma);
+  const double slope = -scale * rstd * dgamma / count;
+  r.coefficients[c] = static_cast<float>(scale);
+  r.coefficients[C + c] = static_cast<float>(slope);
+  r.coefficients[2 * C + c] = static_cast<float>(-scale * sum / count - slope * r.mean[c]);
+}
+
+// The Normalization of a batch normalisation in prediction.
+PYCONV_PORTABLE void write_fold(float epsilon, int64_t c, const float* gamma, const float* beta, const float* mean,
+                                const float* variance, float* scale, float* shift) {
+  const double factor = (gamma ? gamma[c] : 1) / ::sqrt(double{variance[c]} + double{epsilon});
+  scale[c] = static_cast<float>(factor);
+  shift[c] = static_cast<float>((beta ? beta[c] : 0) - mean[c] * double{scale[c]});
+}
+
+// random_affine's matrix of one example: source - centre = R(angle) (flipped output - centre + shift), in
+// (row, column) coordinates. state: rng with step 0.
+PYCONV_PORTABLE void write_random_affine(const RandomAffineShape& s, const uint32_t* state, uint32_t example,
+                                         float* matrix) {
+  const PhiloxBlock block = philox(state, kPhiloxAugment, example);
+  const double height = static_cast<double>(s.H), width = static_cast<double>(s.W);
+  const double centre_row = height / 2 - 0.5, centre_column = width / 2 - 0.5;
+  const auto draw = [&](int i, double range) { return range * (2.0 * philox_uniform(block.word[i]) - 1); };
+  const double angle = draw(0, s.rotation_range) * (3.14159265358979323846 / 180);
+  const double row_shift = draw(1, s.height_shift_range) * height;
+  const double column_shift = draw(2, s.width_shift_range) * width;
+  const bool flip_rows = s.vertical_flip && (block.word[3] >> 30 & 1);
+  const bool flip_columns = s.horizontal_flip && block.word[3] >> 31;
+  const double sine = ::sin(angle), cosine = ::cos(angle);
+  const double row_sign = flip_rows ? -1 : 1, column_sign = flip_columns ? -1 : 1;
+  const double row = (flip_rows ? height - 1 : 0) - centre_row + row_shift;
+  const double column = (flip_columns ? width - 1 : 0) - centre_column + column_shift;
+  const double m[6] = {cosine * row_sign, -sine * column_sign,  cosine * row - sine * column + centre_row,
+                       sine * row_sign,   cosine * column_sign, sine * row + cosine * column + centre_column};
+  for (int i = 0; i < 6; ++i) matrix[i] = static_cast<float>(m[i]);
+}
+
+}  // namespace pyconv

@@ -1,0 +1,357 @@
+// Fibers, memory, streams and graphs of the emulated GPU. PYCONV_EMULATOR_ORDER (0 to 3) is the order in which the
+// threads of a block run: forwards, backwards, shuffled, shuffled anew at each round. Single-threaded.
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "../../csrc/cuda/device.cuh"
+
+namespace emulator {
+
+namespace {
+
+constexpr size_t kStackBytes = 128 << 10;
+constexpr size_t kRedZone = 256;
+constexpr uint8_t kRedByte = 0xfb;  // as float32 -2.6e36, as int32 negative
+
+int order = 0;
+
+// NaN in the even orders, large and finite in the odd ones: `v > 0 ? v : 0` would turn a NaN into 0.
+void poison(void* memory, size_t bytes) {
+  const uint32_t pattern = order % 2 ? 0x7e7e7e7eu : 0xffffffffu;
+  auto* p = static_cast<unsigned char*>(memory);
+  for (size_t i = 0; i < bytes; ++i) p[i] = static_cast<unsigned char>(pattern);
+}
+
+// ---- fibers
+
+struct Fiber {
+  ucontext_t context;
+  char* stack = nullptr;
+  enum { kReady, kWaiting, kDone } state = kReady;
+};
+
+struct Warp {
+  void* lanes[32];
+  int arrived = 0;
+};
+
+struct Block {
+  Grid index, grid;
+  int threads = 0, alive = 0, at_barrier = 0, current = 0;
+  std::vector<Fiber> fibers;
+  std::vector<Warp> warps;
+  std::vector<char> shared;
+  const std::function<void()>* body = nullptr;
+  ucontext_t scheduler;
+};
+Block block_;
+
+void fiber_main() {
+  (*block_.body)();
+  Fiber& self = block_.fibers[static_cast<size_t>(block_.current)];
+  self.state = Fiber::kDone;
+  swapcontext(&self.context, &block_.scheduler);
+}
+
+void wait() {
+  Fiber& self = block_.fibers[static_cast<size_t>(block_.current)];
+  self.state = Fiber::kWaiting;
+  swapcontext(&self.context, &block_.scheduler);
+}
+
+void wake(int begin, int end) {
+  for (int i = begin; i < end; ++i) {
+    Fiber& fiber = block_.fibers[static_cast<size_t>(i)];
+    if (fiber.state == Fiber::kWaiting) fiber.state = Fiber::kReady;
+  }
+}
+
+// Runs the block's threads to their end; false for a deadlock.
+bool run_block(std::mt19937& random) {
+  std::vector<int> turns(static_cast<size_t>(block_.threads));
+  for (int i = 0; i < block_.threads; ++i) turns[static_cast<size_t>(i)] = order == 1 ? block_.threads - 1 - i : i;
+  if (order >= 2) std::shuffle(turns.begin(), turns.end(), random);
+  while (block_.alive) {
+    if (order == 3) std::shuffle(turns.begin(), turns.end(), random);
+    bool progress = false;
+    for (const int i : turns) {
+      Fiber& fiber = block_.fibers[static_cast<size_t>(i)];
+      if (fiber.state != Fiber::kReady) continue;
+      progress = true;
+      block_.current = i;
+      swapcontext(&block_.scheduler, &fiber.context);
+      if (fiber.state == Fiber::kDone && --block_.alive && block_.at_barrier == block_.alive) {
+        block_.at_barrier = 0;  // as on a GPU, threads that have returned do not count
+        wake(0, block_.threads);
+      }
+    }
+    if (!progress) return false;
+  }
+  return true;
+}
+
+std::string last_error = "no error";
+
+}  // namespace
+
+cudaError_t run_grid(Grid grid, int threads, size_t shared_bytes, const char* kernel,
+                     const std::function<void()>& body) {
+  std::mt19937 random(static_cast<unsigned>(order));
+  block_.grid = grid;
+  block_.threads = threads;
+  block_.body = &body;
+  while (block_.fibers.size() < static_cast<size_t>(threads)) {
+    block_.fibers.emplace_back();
+    block_.fibers.back().stack = static_cast<char*>(
+        mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0));
+  }
+  block_.warps.assign(static_cast<size_t>(threads + 31) / 32, {});
+  block_.shared.resize(shared_bytes + 2 * kRedZone);
+  for (int64_t z = 0; z < grid.z; ++z)
+    for (int64_t y = 0; y < grid.y; ++y)
+      for (int64_t x = 0; x < grid.x; ++x) {
+        block_.index = {x, y, z};
+        block_.alive = threads;
+        block_.at_barrier = 0;
+        poison(block_.shared.data(), block_.shared.size());
+        for (int i = 0; i < threads; ++i) {
+          Fiber& fiber = block_.fibers[static_cast<size_t>(i)];
+          fiber.state = Fiber::kReady;
+          getcontext(&fiber.context);
+          fiber.context.uc_stack.ss_sp = fiber.stack;
+          fiber.context.uc_stack.ss_size = kStackBytes;
+          fiber.context.uc_link = nullptr;
+          makecontext(&fiber.context, fiber_main, 0);
+        }
+        if (!run_block(random)) {
+          last_error = std::string("emulator: threads of a block wait for each other for ever in ") + kernel;
+          return cudaErrorLaunchTimeout;
+        }
+      }
+  return cudaSuccess;
+}
+
+int thread_index() {
+  return block_.current;
+}
+const Grid& block() {
+  return block_.index;
+}
+const Grid& grid() {
+  return block_.grid;
+}
+void* shared_memory() {
+  const auto start = reinterpret_cast<uintptr_t>(block_.shared.data());
+  return reinterpret_cast<void*>((start + kRedZone) / 128 * 128);
+}
+void barrier() {
+  if (++block_.at_barrier < block_.alive) return wait();
+  block_.at_barrier = 0;
+  wake(0, block_.threads);
+}
+void exchange(void* mine, void (*meet)(void* const (&lanes)[32])) {
+  const int first = block_.current / 32 * 32;
+  Warp& warp = block_.warps[static_cast<size_t>(block_.current / 32)];
+  warp.lanes[block_.current % 32] = mine;
+  if (++warp.arrived < 32) return wait();
+  warp.arrived = 0;
+  meet(warp.lanes);
+  wake(first, first + 32);
+}
+
+// ---- memory: each allocation between two red zones
+
+namespace {
+
+std::map<char*, size_t> allocations;
+
+cudaError_t check_red_zones() {
+  for (const auto& [memory, bytes] : allocations) {
+    bool whole = true;
+    for (size_t i = 0; i < kRedZone; ++i)
+      whole &= static_cast<uint8_t>(memory[-1 - static_cast<ptrdiff_t>(i)]) == kRedByte &&
+               static_cast<uint8_t>(memory[bytes + i]) == kRedByte;
+    if (whole) continue;
+    last_error = "emulator: a kernel wrote outside an allocation of " + std::to_string(bytes) + " bytes";
+    return cudaErrorIllegalAddress;
+  }
+  return cudaSuccess;
+}
+
+}  // namespace
+
+// ---- streams
+
+struct Stream {
+  std::vector<std::function<cudaError_t()>> work;
+  Graph* capturing = nullptr;
+};
+struct Graph {
+  std::vector<std::function<cudaError_t()>> work;
+};
+
+cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
+  if (!stream) return work();
+  (stream->capturing ? stream->capturing->work : stream->work).push_back(std::move(work));
+  return cudaSuccess;
+}
+
+namespace {
+std::recursive_mutex mutex;
+}
+
+}  // namespace emulator
+
+using emulator::allocations;
+using emulator::last_error;
+
+const char* cudaGetErrorString(cudaError_t) {
+  return last_error.c_str();
+}
+cudaError_t cudaGetLastError() {
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  std::snprintf(properties->name, sizeof(properties->name), "emulated GPU");
+  properties->major = 9, properties->minor = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() {
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
+  *pool = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new emulator::Stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const std::lock_guard lock(emulator::mutex);
+  if (stream->capturing) {
+    last_error = "emulator: a stream was waited for while it captures a graph";
+    return cudaErrorStreamCaptureInvalidated;
+  }
+  auto work = std::move(stream->work);
+  stream->work.clear();
+  for (const auto& step : work)
+    if (const cudaError_t error = step(); error != cudaSuccess) return error;
+  return emulator::check_red_zones();
+}
+
+cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t) {
+  const std::lock_guard lock(emulator::mutex);
+  constexpr size_t kAlignment = 256;
+  const size_t whole = (bytes + 2 * emulator::kRedZone + kAlignment - 1) / kAlignment * kAlignment;
+  auto* block = static_cast<char*>(std::aligned_alloc(kAlignment, whole));
+  if (!block) {
+    last_error = "emulator: out of memory";
+    return cudaErrorMemoryAllocation;
+  }
+  std::memset(block, emulator::kRedByte, whole);
+  emulator::poison(block + emulator::kRedZone, bytes);
+  *memory = block + emulator::kRedZone;
+  allocations[block + emulator::kRedZone] = bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
+  const std::lock_guard lock(emulator::mutex);
+  if (!memory) return cudaSuccess;
+  auto* start = static_cast<char*>(memory);
+  const auto release = [start] {
+    const auto found = allocations.find(start);
+    if (found == allocations.end()) {
+      last_error = "emulator: memory that is not allocated was freed";
+      return cudaErrorInvalidValue;
+    }
+    const cudaError_t error = emulator::check_red_zones();
+    allocations.erase(found);
+    std::free(start - emulator::kRedZone);
+    return error;
+  };
+  // Never part of a graph: it would be freed at each replay.
+  stream->work.push_back(release);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  const std::lock_guard lock(emulator::mutex);
+  if (kind != cudaMemcpyHostToDevice)
+    return emulator::enqueue(stream, [=] {
+      std::memmove(to, from, bytes);
+      return cudaSuccess;
+    });
+  // Pageable memory has been read when the call returns.
+  const auto* bytes_of = static_cast<const char*>(from);
+  return emulator::enqueue(stream, [to, copy = std::vector<char>(bytes_of, bytes_of + bytes)] {
+    std::memcpy(to, copy.data(), copy.size());
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  const std::lock_guard lock(emulator::mutex);
+  return emulator::enqueue(stream, [=] {
+    std::memset(memory, value, bytes);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->capturing = new emulator::Graph;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = stream->capturing;
+  stream->capturing = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = new emulator::Graph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  const std::lock_guard lock(emulator::mutex);
+  stream->work.insert(stream->work.end(), executable->work.begin(), executable->work.end());
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
+
+// For the tests: the order in which threads run from now on.
+extern "C" __attribute__((visibility("default"))) void pyconv_emulator_set_order(int value) {
+  emulator::order = value;
+}
