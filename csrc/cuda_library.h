@@ -22,12 +22,13 @@ struct DeviceFunctions {
   Status (*copy_in)(void* device, const void* host, size_t bytes);
   Status (*copy_out)(void* host, const void* device, size_t bytes);
   Status (*copy)(void* to, const void* from, size_t bytes);
-  Status (*fill)(void* memory, uint8_t value, size_t bytes);
+  Status (*fill)(void* stream, void* memory, uint8_t value, size_t bytes);
   Status (*synchronize)();
 
-  // What is enqueued between begin and end becomes a graph and does not run; `replay` enqueues all of it at once.
-  Status (*begin_capture)();
-  Status (*end_capture)(void** graph);
+  // What is enqueued between begin and end on the stream that begin gives becomes a graph and does not run; `replay`
+  // enqueues all of it at once.
+  Status (*begin_capture)(void** stream);
+  Status (*end_capture)(void* stream, void** graph);
   Status (*replay)(void* graph);
   void (*destroy)(void* graph);
 };

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <new>
 #include <stdexcept>
@@ -83,12 +82,6 @@ std::shared_ptr<void> allocate(size_t bytes, const DeviceFunctions* device) {
   if (const Status status = device->allocate(bytes, &block); status.message)
     throw std::runtime_error("[memory] " + std::to_string(bytes) + " bytes on the GPU: " + status.message);
   return {block, device->release};
-}
-
-Status fill(const DeviceFunctions* device, void* memory, uint8_t value, size_t bytes) {
-  if (device) return device->fill(memory, value, bytes);
-  if (bytes) std::memset(memory, value, bytes);
-  return kOk;
 }
 
 MemoryStatistics memory_statistics() {

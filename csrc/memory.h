@@ -15,8 +15,6 @@ std::shared_ptr<void> allocate(size_t bytes);
 // The same on a device, or on the host for null. Throws std::runtime_error where the device has no more.
 std::shared_ptr<void> allocate(size_t bytes, const DeviceFunctions* device);
 
-// Fills memory of a device, or of the host for null.
-Status fill(const DeviceFunctions* device, void* memory, uint8_t value, size_t bytes);
 
 struct MemoryStatistics {
   size_t allocated_bytes;  // in use

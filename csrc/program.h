@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cuda_library.h"
@@ -19,6 +21,11 @@ void set_precision(Precision value);
 
 class Program {
  public:
+  Program() = default;
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+  ~Program();
+
   struct Entry {
     const char* op;
     Call call;
@@ -30,7 +37,8 @@ class Program {
   void append(Entry entry, const DeviceFunctions* device, size_t workspace_bytes,
               std::vector<std::shared_ptr<void>> owners);
 
-  // Runs entries [begin, end). Throws std::runtime_error when one fails.
+  // Runs entries [begin, end); on a device, from the second time on, as one graph, without waiting for it. Throws
+  // std::runtime_error when one fails.
   void run(size_t begin, size_t end);
 
   // Seconds that each entry took in one run.
@@ -44,15 +52,18 @@ class Program {
 
  private:
   void* workspace();
+  void enqueue(size_t begin, size_t end, void* stream);
+  void check(Status status) const;
 
   std::vector<Entry> entries_;
   const DeviceFunctions* device_ = nullptr;
   std::vector<std::shared_ptr<void>> owners_;
   std::shared_ptr<void> workspace_;
   size_t workspace_bytes_ = 0;
+  std::map<std::pair<size_t, size_t>, void*> graphs_;  // of entries [begin, end); null: ran once
 };
 
 // Runs (on a device: enqueues) one call. Throws std::runtime_error when it fails.
-void run_call(const Program::Entry& entry, const DeviceFunctions* device, void* workspace, size_t workspace_bytes);
+void run_call(const Program::Entry& entry, void* stream, void* workspace, size_t workspace_bytes);
 
 }  // namespace pyconv

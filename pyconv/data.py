@@ -59,10 +59,13 @@ def split(x, y, fraction):
 class ArrayFeed:
     """Batches of arrays that stay where they are: a step is given the rows' numbers."""
 
-    def __init__(self, x, y, classes, batch_size, *, shuffle=False, augment=None, seed=0, op="fit"):
+    def __init__(
+        self, x, y, classes, batch_size, *, shuffle=False, augment=None, seed=0, op="fit", device="cpu"
+    ):
         self.x = as_images(x, op)
         self.y = as_targets(y, classes, len(self.x), op)
-        self.source = _core.from_numpy(self.x)
+        self.source = _core.from_numpy(self.x).to(device)
+        self.device = device
         self.batch_size = positive(batch_size, "batch_size", op)
         self.shuffle = shuffle
         self.augment = augment
@@ -81,10 +84,11 @@ class ArrayFeed:
             targets = self.y[rows]
 
             def fill(plan, rows=rows, targets=targets):
-                plan["index"].numpy()[...] = rows
-                plan["target"].numpy()[...] = targets
+                plan["index"].assign(rows)
+                plan["target"].assign(targets)
 
-            yield Batch(len(rows), self.shape, self.dtype, self.source, self.augment), targets.shape, fill
+            batch = Batch(len(rows), self.shape, self.dtype, self.device, self.source, self.augment)
+            yield batch, targets.shape, fill
 
 
 class IterableFeed:
@@ -92,7 +96,8 @@ class IterableFeed:
 
     augment = None
 
-    def __init__(self, iterable, classes, steps=None, op="fit"):
+    def __init__(self, iterable, classes, steps=None, op="fit", device="cpu"):
+        self.device = device
         self._iterable = iterable
         self._classes = classes
         self._op = op
@@ -139,10 +144,10 @@ class IterableFeed:
             y = as_targets(y, self._classes, len(x), self._op)
 
             def fill(plan, x=x, y=y):
-                plan["x"].numpy()[...] = x
-                plan["target"].numpy()[...] = y
+                plan["x"].assign(x)
+                plan["target"].assign(y)
 
-            yield Batch(len(x), x.shape[1:], x.dtype.name), y.shape, fill
+            yield Batch(len(x), x.shape[1:], x.dtype.name, self.device), y.shape, fill
             step += 1
         if step < (self.steps or first + 1):
             raise ValueError(

@@ -83,9 +83,10 @@ def run_step(model, batch, target_shape, fill, *, epoch, step, seed):
     """Take one training step; `model.totals` grow by the batch."""
     plan = model.training_plan(batch, target_shape)
     fill(plan)
-    model.hyper.numpy()[...] = model.optimizer.hyper()
-    model.rng.numpy()[...] = to_rng_state(seed, epoch, step)
+    model.hyper.assign(model.optimizer.hyper())
+    model.rng.assign(to_rng_state(seed, epoch, step))
     plan.run()
+    model.totals.read()
     model.totals.count += batch.size
     if not np.isfinite(model.totals.loss):
         apart = model.training_plan(batch, target_shape, fused=False)

@@ -27,7 +27,9 @@ _POOL = {"window": [2, 2], "stride": [2, 2]}
 
 
 def fuse(trace):
-    """Rewrite the calls of `trace`."""
+    """Rewrite the calls of `trace`, where its device has fused kernels."""
+    if not _core.has_fused_kernels(trace.device):
+        return
     if trace.training:
         trace.calls = _TrainingFusion(trace).calls
     else:

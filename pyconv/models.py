@@ -35,11 +35,9 @@ class Sequential(Configurable):
         self.metric_names = ()
         self.position = fitting.Position()
         self.stop_training = self.interrupted = False
-        self.totals, self._evaluation_totals = training.Totals(), training.Totals()
-        self.rng = training.new_rng()
-        self.hyper = _core.from_numpy(np.zeros(4, np.float32))
         self._flat = None
         self._plans = training.PlanCache()
+        self._make_state("cpu")
         self._lock = threading.RLock()
         for layer in layers:
             self.add(layer)
@@ -90,6 +88,7 @@ class Sequential(Configurable):
         for layer in self.layers:
             place = layer.ensure_built(shape, seed=self.seed, place=place)
             shape = tuple(layer.output_shape(shape))
+        self._move_parameters()
 
     @property
     def parameters(self):
@@ -149,12 +148,45 @@ class Sequential(Configurable):
         self._expect_built("summary")
         print_fn(summary_text(self))
         if plan:
-            batch = training.Batch(positive(batch_size, "batch_size", "summary"), self.input_shape, "float32")
+            size = positive(batch_size, "batch_size", "summary")
+            batch = training.Batch(size, self.input_shape, "float32", self.device)
             if self.optimizer is None:
                 print_fn(plan_text("Prediction", batch, self._prediction_plan(batch)))
             else:
                 self.prepare_training()
                 print_fn(plan_text("Training step", batch, self.training_plan(batch, (batch.size,))))
+
+    # ---- where it computes
+
+    def to(self, device):
+        """Move the model, with the training's state, to "cpu" or "cuda"; return it.
+
+        Raises ValueError where there is no GPU, and says why.
+        """
+        with self._lock:
+            slots = [values.numpy().copy() for _, _, values in self.slot_arrays()]
+            trained = self._flat is not None
+            self._make_state(_core.empty((0,), "float32", device).device)
+            self._move_parameters()
+            self._flat = None
+            self._plans.clear()
+            if trained:
+                self.prepare_training()
+                for (_, _, values), saved in zip(self.slot_arrays(), slots, strict=True):
+                    values.assign(saved)
+        return self
+
+    def _make_state(self, device):
+        """Make what kernels read and write beside parameters, on `device`."""
+        self.device = device
+        self.totals, self._evaluation_totals = training.Totals(device), training.Totals(device)
+        self.rng = training.new_rng(device)
+        self.hyper = _core.empty((4,), "float32", device)
+
+    def _move_parameters(self):
+        for parameter in self.parameters:
+            if parameter.tensor.device != self.device:
+                parameter.move(_core.empty(parameter.shape, "float32", self.device))
 
     # ---- training
 
@@ -296,8 +328,9 @@ class Sequential(Configurable):
             y = np.empty((len(x), *self.output_shape), np.float32)
             for start in range(0, len(x), batch_size):
                 rows = x[start : start + batch_size]
-                plan = self._prediction_plan(training.Batch(len(rows), x.shape[1:], x.dtype.name))
-                plan["x"].numpy()[...] = rows
+                batch = training.Batch(len(rows), x.shape[1:], x.dtype.name, self.device)
+                plan = self._prediction_plan(batch)
+                plan["x"].assign(rows)
                 plan.run()
                 y[start : start + batch_size] = plan["y"].numpy()
         return y
@@ -383,7 +416,7 @@ class Sequential(Configurable):
         saving.set_training_state(self, arrays, state)
 
     def slot_arrays(self):
-        """Yield (slot, parameter, read-write NumPy view) of the optimizer's arrays."""
+        """Yield (slot, parameter, Tensor) of the optimizer's arrays."""
         if self._flat is not None:
             yield from self._flat.slot_arrays()
 
@@ -392,7 +425,7 @@ class Sequential(Configurable):
         self._expect_built("fit")
         wanted = self.trainable_parameters
         if self._flat is None or not self._flat.holds(wanted):
-            self._flat = training.FlatParameters(wanted, self.optimizer.slots)
+            self._flat = training.FlatParameters(wanted, self.optimizer.slots, self.device)
             self._plans.clear()
 
     # ---- helpers
@@ -414,10 +447,10 @@ class Sequential(Configurable):
             self._build_for(shape, op)
         self._expect_built(op)
         if y is not None:
-            return ArrayFeed(x, y, self._classes, batch_size, op=op, **options)
+            return ArrayFeed(x, y, self._classes, batch_size, op=op, device=self.device, **options)
         if options.get("augment"):
             raise ValueError(f"[{op}] augment works on arrays, x is an iterable of batches")
-        return IterableFeed(x, self._classes, steps, op)
+        return IterableFeed(x, self._classes, steps, op, self.device)
 
     def _validation(self, data, batch_size):
         pair = isinstance(data, (tuple, list)) and len(data) == 2
@@ -437,6 +470,7 @@ class Sequential(Configurable):
             if parameter.l2:
                 scale = parameter.l2 * totals.count
                 _core.sum_of_squares(parameter.tensor, scale=scale, total=totals["penalty"])
+        totals.read()
         return totals.means(self.metric_names, self.penalised)
 
     def _build_for(self, shape, op):

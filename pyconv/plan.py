@@ -111,11 +111,15 @@ class Call:
 
 
 class Trace:
-    """The calls of a network in order. `training` says which form layers take; `rng` feeds their draws."""
+    """The calls of a network in order, for one device.
 
-    def __init__(self, *, training, rng=None):
+    `training` says which form layers take; `rng` feeds their draws.
+    """
+
+    def __init__(self, *, training, rng=None, device="cpu"):
         self.training = training
-        self.rng = rng if rng is not None else _core.from_numpy(np.zeros(4, np.uint32))
+        self.device = device
+        self.rng = rng if rng is not None else self.constant(np.zeros(4, np.uint32))
         self.calls = []
         self.constants = []  # calls that depend on parameters alone, to run when these change
         self.inputs = {}
@@ -132,7 +136,7 @@ class Trace:
 
     def constant(self, array):
         """Return `array` as a Tensor for calls to read."""
-        return _core.from_numpy(array)
+        return _core.from_numpy(array).to(self.device)
 
     def call(self, op, **arguments):
         """Add a call. Returns its first output."""
@@ -165,8 +169,8 @@ class Plan:
         for buffer in pinned:
             buffer.storage.pinned = True
         self.arena_bytes = _place(self.calls, [buffer.storage for buffer in pinned])
-        self._arena = _core.empty((max(self.arena_bytes, _ALIGNMENT),), "uint8")
-        self._arena.numpy()[...] = 0  # fault the pages in now
+        self._arena = _core.empty((max(self.arena_bytes, _ALIGNMENT),), "uint8", trace.device)
+        self._arena.assign(0)  # fault the pages in now
         self._tensors = {name: self._tensor(buffer) for name, buffer in named.items()}
         self._program = _core.Program()
         with self._program:
@@ -193,7 +197,7 @@ class Plan:
         """Copy the inputs of another plan of the same network and batch."""
         if other is not self:
             for name in self.inputs:
-                self[name].numpy()[...] = other[name].numpy()
+                self[name].copy_from(other[name])
 
     def time(self):
         """Run all calls and return (op, layer name, seconds) of each."""

@@ -67,8 +67,8 @@ def training_state(model):
     if model.optimizer is None:
         return arrays, None
     names = {id(parameter): name for name, parameter in _named_parameters(model).items()}
-    for slot, parameter, view in model.slot_arrays():
-        arrays[f"{_OPTIMIZER}{slot}/{names[id(parameter)]}"] = view.copy()
+    for slot, parameter, values in model.slot_arrays():
+        arrays[f"{_OPTIMIZER}{slot}/{names[id(parameter)]}"] = values.numpy().copy()
     return arrays, {
         "optimizer": serialize(model.optimizer),
         "optimizer_state": model.optimizer.get_state(),
@@ -90,10 +90,10 @@ def set_training_state(model, arrays, state):
     model.position = Position.from_state(state["position"])
     model.prepare_training()
     names = {id(parameter): name for name, parameter in _named_parameters(model).items()}
-    for slot, parameter, view in model.slot_arrays():
+    for slot, parameter, values in model.slot_arrays():
         saved = arrays.get(f"{_OPTIMIZER}{slot}/{names[id(parameter)]}")
         if saved is not None:  # saved before the first step: the slots start at 0
-            view[...] = saved
+            values.assign(saved)
 
 
 def _weights(model):

@@ -18,7 +18,7 @@ class FlatParameters:
     `groups` holds (l2, begin, end) in floats of the flat arrays `weight`, `gradient` and each slot.
     """
 
-    def __init__(self, parameters, slots):
+    def __init__(self, parameters, slots, device="cpu"):
         ordered = sorted(parameters, key=lambda p: p.l2)  # stable: the model's order within a coefficient
         self.groups, places, end = [], [], 0
         for l2, members in itertools.groupby(ordered, key=lambda p: p.l2):
@@ -28,8 +28,8 @@ class FlatParameters:
                 end += -(-parameter.size // _ALIGNMENT) * _ALIGNMENT
             self.groups.append((l2, begin, end))
         self.places = places
-        self.weight, self.gradient = _zeros(end), _zeros(end)
-        self.slots = {name: _zeros(end) for name in slots}
+        self.weight, self.gradient = _zeros(end, device), _zeros(end, device)
+        self.slots = {name: _zeros(end, device) for name in slots}
         for parameter, start in places:
             parameter.move(self.weight.view(4 * start, parameter.shape, "float32"))
             parameter.gradient = self.gradient.view(4 * start, parameter.shape, "float32")
@@ -45,45 +45,49 @@ class FlatParameters:
         return array.view(4 * begin, (end - begin,), "float32")
 
     def slot_arrays(self):
-        """Yield (slot, parameter, read-write NumPy view of its values)."""
+        """Yield (slot, parameter, Tensor of its values)."""
         for name, array in self.slots.items():
             for parameter, start in self.places:
-                yield name, parameter, array.view(4 * start, parameter.shape, "float32").numpy()
+                yield name, parameter, array.view(4 * start, parameter.shape, "float32")
 
 
 class Totals:
-    """Running sums over the batches of an epoch: the loss, the correct answers and the L2 penalty."""
+    """Running sums over the batches of an epoch: the loss, the correct answers and the L2 penalty.
 
-    def __init__(self):
-        self._tensors = {name: _zeros(1, "float64") for name in ("loss", "correct", "penalty")}
-        self.count = 0
+    Kernels add to them where the model lies; `read` fetches them into `sums`.
+    """
+
+    _NAMES = ("loss", "correct", "penalty")
+
+    def __init__(self, device="cpu"):
+        self._memory = _zeros(len(self._NAMES), device, "float64")
+        self.restore()
 
     def __getitem__(self, name):
-        return self._tensors[name]
+        return self._memory.view(8 * self._NAMES.index(name), (1,), "float64")
 
     @property
     def loss(self):
-        """The sum of the losses so far; not finite once one was not."""
-        return self._tensors["loss"].numpy()[0]
+        """The sum of the losses when last read; not finite once one was not."""
+        return self.sums[0]
 
-    @property
-    def sums(self):
-        """The sums as numbers, for `restore`."""
-        return [float(tensor.numpy()[0]) for tensor in self._tensors.values()]
+    def read(self):
+        """Fetch the sums; on a device, once it has done all work."""
+        self.sums = self._memory.numpy().tolist()
 
     def restore(self, sums=(0.0, 0.0, 0.0), count=0):
         """Go on from sums over `count` examples; from nothing by default."""
         self.count = count
-        for tensor, value in zip(self._tensors.values(), sums, strict=True):
-            tensor.numpy()[0] = value
+        self.sums = list(sums)
+        self._memory.assign(self.sums)
 
     def means(self, accuracy_names, penalised):
         """Return the logs: "loss" with its penalty, the data's part as "data_loss", and the accuracies."""
-        sums = {name: float(tensor.numpy()[0]) / max(self.count, 1) for name, tensor in self._tensors.items()}
-        logs = {"loss": sums["loss"] + sums["penalty"]}
+        loss, correct, penalty = (value / max(self.count, 1) for value in self.sums)
+        logs = {"loss": loss + penalty}
         if penalised:
-            logs["data_loss"] = sums["loss"]
-        return {**logs, **dict.fromkeys(accuracy_names, sums["correct"])}
+            logs["data_loss"] = loss
+        return {**logs, **dict.fromkeys(accuracy_names, correct)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +100,7 @@ class Batch:
     size: int
     shape: tuple
     dtype: str
+    device: str = "cpu"
     source: object = None
     augment: object = None
 
@@ -151,7 +156,7 @@ class PlanCache:
 
 def prediction_plan(layers, batch, *, fused=True):
     """Return the plan from a batch "x" to the output "y"."""
-    trace = Trace(training=False)
+    trace = Trace(training=False, device=batch.device)
     y, _ = trace_chain(trace, layers, batch.trace(trace))
     if fused:
         fuse(trace)
@@ -160,7 +165,7 @@ def prediction_plan(layers, batch, *, fused=True):
 
 def evaluation_plan(layers, batch, loss, target_shape, totals, *, fused=True):
     """Return the plan that adds the loss and correct answers of a batch to `totals`."""
-    trace = Trace(training=False)
+    trace = Trace(training=False, device=batch.device)
     y, _ = trace_chain(trace, layers, batch.trace(trace))
     _trace_loss(trace, y, loss, target_shape, totals)
     if fused:
@@ -170,7 +175,7 @@ def evaluation_plan(layers, batch, loss, target_shape, totals, *, fused=True):
 
 def training_plan(layers, batch, loss, target_shape, totals, optimizer, flat, hyper, rng, *, fused=True):
     """Return the plan of a training step: forward, loss, backward, optimizer."""
-    trace = Trace(training=True, rng=rng)
+    trace = Trace(training=True, rng=rng, device=batch.device)
     y, backward = trace_chain(trace, layers, batch.trace(trace))
     backward(_trace_loss(trace, y, loss, target_shape, totals))
     if fused:
@@ -224,12 +229,12 @@ def _trace_loss(trace, y, loss, target_shape, totals):
     return dlogits
 
 
-def new_rng():
+def new_rng(device="cpu"):
     """Return the Tensor that holds seed, epoch and step for the kernels that draw."""
-    return _core.from_numpy(to_rng_state(0, 0, 0))
+    return _core.from_numpy(to_rng_state(0, 0, 0)).to(device)
 
 
-def _zeros(size, dtype="float32"):
-    tensor = _core.empty((size,), dtype)
-    tensor.numpy()[...] = 0
+def _zeros(size, device, dtype="float32"):
+    tensor = _core.empty((size,), dtype, device)
+    tensor.assign(0)
     return tensor

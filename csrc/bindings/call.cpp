@@ -19,7 +19,7 @@ void submit(const Op& op, std::initializer_list<const Tensor*> tensors, Call cal
   }
   const std::shared_ptr<void> workspace = workspace_bytes ? allocate(workspace_bytes, device) : nullptr;
   const py::gil_scoped_release release;
-  run_call(entry, device, workspace.get(), workspace_bytes);
+  run_call(entry, device ? device->stream() : nullptr, workspace.get(), workspace_bytes);
 }
 
 void check_dtype(const char* op, const char* name, const Tensor& tensor, DType dtype) {

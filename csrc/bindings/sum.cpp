@@ -18,8 +18,10 @@ void bind_reduction(py::module_& module, const char* name, Reduction Kernels::* 
         submit(op, {&x, &total},
                [run = op.kernels->*entry, device = op.backend->device, fresh = !out, size = x.size(), scale,
                 x = x.as<float>(), total = total.as<double>()](const Context& context) {
-                 if (fresh)
-                   if (const Status status = fill(device, total, 0, sizeof(*total)); status.message) return status;
+                 if (fresh && !device) *total = 0;
+                 if (fresh && device)
+                   if (const Status status = device->fill(context.stream, total, 0, sizeof(*total)); status.message)
+                     return status;
                  return run(context, size, scale, x, total);
                });
         return total;

@@ -335,6 +335,15 @@ void bind_tensor(py::module_& module) {
       .def(
           "to", [](const Tensor& t, const std::string& device) { return moved(t, device_of(device)); },
           py::arg("device"))
+      .def(
+          "assign",
+          [](const Tensor& t, const py::object& value) {
+            if (t.read_only) throw py::value_error("[Tensor.assign] the tensor is read-only");
+            const Tensor target = t.device ? empty(t.shape, t.dtype) : t;
+            to_numpy(target).attr("__setitem__")(py::ellipsis(), value);
+            if (t.device) copy(t, target);
+          },
+          py::arg("value"))
       .def("copy",
            [](const Tensor& t) {
              Tensor target = empty(t.shape, t.dtype, t.device);

@@ -101,16 +101,21 @@ Status copy_out(void* host, const void* from, size_t bytes) {
 Status copy(void* to, const void* from, size_t bytes) {
   return status_of(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, device().stream));
 }
-Status fill(void* memory, uint8_t value, size_t bytes) {
-  return status_of(cudaMemsetAsync(memory, value, bytes, device().stream));
+Status fill(void* on, void* memory, uint8_t value, size_t bytes) {
+  return status_of(cudaMemsetAsync(memory, value, bytes, static_cast<cudaStream_t>(on)));
 }
 
-Status begin_capture() {
-  return status_of(cudaStreamBeginCapture(device().stream, cudaStreamCaptureModeRelaxed));
+// A stream of its own: what other threads enqueue meanwhile does not get into the graph.
+Status begin_capture(void** on) {
+  cudaStream_t apart = nullptr;
+  const cudaError_t error = cudaStreamCreateWithFlags(&apart, cudaStreamNonBlocking);
+  *on = apart;
+  return status_of(error != cudaSuccess ? error : cudaStreamBeginCapture(apart, cudaStreamCaptureModeRelaxed));
 }
-Status end_capture(void** graph) {
+Status end_capture(void* on, void** graph) {
   cudaGraph_t captured = nullptr;
-  cudaError_t error = cudaStreamEndCapture(device().stream, &captured);
+  cudaError_t error = cudaStreamEndCapture(static_cast<cudaStream_t>(on), &captured);
+  cudaStreamDestroy(static_cast<cudaStream_t>(on));
   if (error != cudaSuccess) return status_of(error);
   error = cudaGraphInstantiate(reinterpret_cast<cudaGraphExec_t*>(graph), captured, 0);
   cudaGraphDestroy(captured);

@@ -47,12 +47,12 @@ class Parameter:
         value = np.asarray(value, np.float32)
         if value.shape != self.shape:
             raise ValueError(f"[assign] {self.name} has shape {self.shape}, the value has {value.shape}")
-        self.tensor.numpy()[...] = value
+        self.tensor.assign(value)
         self.version += 1
 
     def move(self, tensor):
         """Keep the values in `tensor` from now on."""
-        tensor.numpy()[...] = self.tensor.numpy()
+        tensor.assign(self.tensor.numpy())
         self.tensor = tensor
         self.moves += 1
 
@@ -207,19 +207,21 @@ class Layer(Configurable):
         source = as_tensor(x, self.name or type(self).__name__, "x")
         with self._lock:
             self.ensure_built(source.shape[1:])
-            plan = self._plan(source, training)
-            plan["x"].numpy()[...] = source.numpy()
+            elsewhere = _core.default_device() if isinstance(x, np.ndarray) else source.device
+            device = next((p.tensor.device for p in self.all_parameters), elsewhere)
+            plan = self._plan(source, training, device)
+            plan["x"].copy_from(source)
             plan.run()
-            y = plan["y"].numpy().copy()
-        return y if isinstance(x, np.ndarray) else _core.from_numpy(y)
+            y = plan["y"].copy()
+        return y.numpy() if isinstance(x, np.ndarray) else y
 
-    def _plan(self, source, training):
+    def _plan(self, source, training, device):
         """Return the plan of this layer alone for inputs like `source`."""
         moves = tuple(p.moves for p in self.all_parameters)
-        key = (source.shape, source.dtype, training, moves, self.frozen, _core.backend())
+        key = (source.shape, source.dtype, training, moves, self.frozen, _core.backend(), device)
         plan = self._plans.get(key)
         if plan is None:
-            trace = Trace(training=training)
+            trace = Trace(training=training, device=device)
             y, _ = trace_chain(trace, [self], trace.input("x", source.shape, source.dtype))
             plan = self._plans[key] = Plan(trace, {"y": y})
             while len(self._plans) > _MOST_PLANS:

@@ -191,6 +191,10 @@ cudaError_t check_red_zones() {
 
 // ---- streams
 
+namespace {
+std::recursive_mutex mutex;
+}
+
 struct Stream {
   std::vector<std::function<cudaError_t()>> work;
   Graph* capturing = nullptr;
@@ -200,13 +204,10 @@ struct Graph {
 };
 
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
+  const std::lock_guard lock(mutex);
   if (!stream) return work();
   (stream->capturing ? stream->capturing->work : stream->work).push_back(std::move(work));
   return cudaSuccess;
-}
-
-namespace {
-std::recursive_mutex mutex;
 }
 
 }  // namespace emulator
@@ -249,6 +250,11 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new emulator::Stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
   return cudaSuccess;
 }
 

@@ -1,0 +1,152 @@
+"""Whole models on CUDA beside the CPU's: plans, graphs, resident data, saving."""
+
+import numpy as np
+import pytest
+from cuda_backends import CUDA
+
+from pyconv import _core, layers
+from pyconv.models import Sequential, load_model
+from pyconv.optimizers import SGD, Adam
+from pyconv.preprocessing import Augmentation
+from pyconv.regularizers import l2
+
+pytestmark = pytest.mark.skipif(not CUDA, reason="no CUDA backend to test on")
+
+
+@pytest.fixture(autouse=True)
+def float32():
+    previous = _core.precision()
+    _core.set_precision("float32")
+    yield
+    _core.set_precision(previous)
+
+
+@pytest.fixture
+def data(rng):
+    return rng.integers(0, 256, (22, 8, 8, 3)).astype(np.uint8), rng.integers(0, 4, 22)
+
+
+def network(device="cpu", optimizer=None):
+    """Every kind of layer that the blog's network has."""
+    regularizer = l2(1e-3)
+    chain = [
+        layers.Normalization(mean=127.5, variance=5000.0, input_shape=(8, 8, 3)),
+        layers.Conv2D(8, 3, padding="same", activation="relu", kernel_regularizer=regularizer),
+        layers.BatchNormalization(),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(16, 3, padding="same", activation="relu"),
+        layers.BatchNormalization(),
+        layers.MaxPooling2D(2),
+        layers.Dropout(0.3),
+        layers.Flatten(),
+        layers.Dense(8, activation="relu"),
+        layers.Dense(4, activation="softmax"),
+    ]
+    model = Sequential(chain, seed=7).to(device)
+    model.compile(
+        optimizer or SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+class Losses:
+    """The loss after each step of a training."""
+
+    def __init__(self):
+        self.values = []
+
+    def callback(self):
+        from pyconv.callbacks import LambdaCallback
+
+        return LambdaCallback(on_train_batch_end=lambda step, logs: self.values.append(logs["loss"]))
+
+
+def train(device, data, **options):
+    model, losses = network(device), Losses()
+    x, y = data
+    options = {"batch_size": 4, "epochs": 4, "verbose": 0, "callbacks": [losses.callback()], **options}
+    model.fit(x[:20], y[:20], **options)
+    return model, losses.values
+
+
+def test_twenty_steps_agree_with_the_cpu(data):
+    """Resident data, shuffled; each batch size's plan runs once as calls, then as a graph."""
+    (expected, on_cpu), (model, on_gpu) = train("cpu", data), train("cuda", data)
+    assert len(on_gpu) == 20
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-3)
+    for ours, reference in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, reference, rtol=0, atol=2e-3 * max(1, np.abs(reference).max()))
+
+
+def test_augmentation_draws_the_same_warps(data):
+    augment = Augmentation(
+        rotation_range=20, width_shift_range=0.2, height_shift_range=0.1, horizontal_flip=True
+    )
+    _, on_cpu = train("cpu", data, epochs=2, augment=augment)
+    _, on_gpu = train("cuda", data, epochs=2, augment=augment)
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bits(data):
+    (one, a), (two, b) = train("cuda", data, epochs=2), train("cuda", data, epochs=2)
+    assert a == b
+    for left, right in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_the_short_last_batch(data):
+    x, y = data
+    history = [
+        network(device).fit(x, y, batch_size=8, epochs=2, verbose=0).history for device in ("cpu", "cuda")
+    ]
+    np.testing.assert_allclose(history[1]["loss"], history[0]["loss"], rtol=1e-3)
+
+
+def test_evaluate_and_predict(data):
+    x, y = data
+    on_cpu, on_gpu = network(), network("cuda")
+    np.testing.assert_allclose(on_gpu.evaluate(x, y), on_cpu.evaluate(x, y), rtol=1e-4)
+    for _ in range(3):  # calls, capture, replay
+        np.testing.assert_allclose(on_gpu.predict(x, batch_size=8), on_cpu.predict(x), atol=1e-5)
+
+
+def test_moving_in_mid_training_changes_nothing(data):
+    """Adam's slots and the counters move along."""
+    x, y = data
+    models = [network(optimizer=Adam(0.01)) for _ in range(2)]
+    for model in models:
+        model.fit(x, y, batch_size=11, epochs=1, verbose=0)
+    models[1].to("cuda").to("cpu")
+    losses = [model.fit(x, y, batch_size=11, epochs=2, verbose=0).history["loss"] for model in models]
+    assert losses[0] == losses[1]
+
+
+def test_a_model_trained_there_is_saved_and_read_on_the_cpu(data, tmp_path):
+    x, _ = data
+    model, _ = train("cuda", data, epochs=1)
+    model.save(tmp_path / "model.safetensors")
+    read = load_model(tmp_path / "model.safetensors")
+    assert read.device == "cpu"
+    for ours, theirs in zip(read.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(read.predict(x), model.predict(x), atol=1e-5)
+
+
+def test_a_nan_is_blamed_on_its_layer_and_destroys_nothing(data):
+    model = network("cuda")
+    gamma = model.layers[5].gamma.numpy().copy()
+    gamma[1] = np.nan
+    model.layers[5].gamma.assign(gamma)
+    before = [p.numpy().copy() for p in model.trainable_parameters]
+    with pytest.raises(FloatingPointError, match="layer batch_normalization_1 gave the first value"):
+        model.fit(*data, batch_size=4, verbose=0)
+    for parameter, kept in zip(model.trainable_parameters, before, strict=True):
+        np.testing.assert_array_equal(parameter.numpy(), kept)
+
+
+def test_a_layer_alone(rng):
+    x = rng.standard_normal((2, 5, 5, 3)).astype(np.float32)
+    layer = layers.ReLU()
+    y = layer(_core.from_numpy(x).to("cuda"))
+    assert y.device == "cuda"
+    np.testing.assert_array_equal(y.numpy(), np.maximum(x, 0))
