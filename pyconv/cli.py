@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+from typing import NamedTuple
 
 import pyconv
 from pyconv import _core, cuda
@@ -47,26 +48,52 @@ def run(command, argv=None):
         return 1
 
 
+class Machine(NamedTuple):
+    """Where a command computes, and a line that says so."""
+
+    device: str
+    text: str
+
+    def __str__(self):
+        return self.text
+
+
 def add_machine_options(parser):
-    """Add --device and --threads."""
+    """Add --device, --precision and --threads."""
     device = os.environ.get("PYCONV_DEVICE", "auto")
-    parser.add_argument("--device", default=device, help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        default=device,
+        help="auto (the GPU where there is one), cpu or cuda (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "tf32", "bfloat16"),
+        default=_core.precision(),
+        help="what convolutions and dense layers multiply in on a GPU (default: %(default)s)",
+    )
     parser.add_argument("--threads", type=int, help="processor threads (default: all that may be used)")
 
 
 def choose_machine(args):
-    """Do what the machine options say; return a line that describes the machine."""
-    kind, _, number = args.device.partition(":")
-    if kind == "cuda" and (number.isdigit() or args.device == kind):
-        raise ValueError(f"[device] {args.device} is not available: {cuda.why_not()}; use --device cpu")
-    if args.device not in ("auto", "cpu"):
-        raise ValueError(f"[device] device is {args.device!r}, expected auto, cpu, cuda or cuda:N")
+    """Do what the machine options say; return the `Machine`."""
+    if args.device not in ("auto", "cpu", "cuda"):
+        hint = ""
+        if args.device.startswith("cuda:"):
+            hint = "; CUDA_VISIBLE_DEVICES chooses among several GPUs"
+        raise ValueError(f"[device] device is {args.device!r}, expected auto, cpu or cuda{hint}")
     if args.threads is not None:
         if args.threads < 1:
             raise ValueError(f"[threads] --threads is {args.threads}, expected at least 1")
         _core.set_num_threads(args.threads)
+    _core.set_precision(args.precision)
+    if args.device == "cuda" and not cuda.is_available():
+        raise ValueError(f"[device] cuda is not available: {cuda.why_not()}; use --device cpu")
+    if args.device != "cpu" and cuda.is_available():
+        return Machine("cuda", f"cuda, {cuda.device_name()}, {args.precision}")
     threads = _core.num_threads()
-    return f"cpu, {_core.backend()} instructions, {threads} thread{'s' if threads > 1 else ''}"
+    text = f"cpu, {_core.backend()} instructions, {threads} thread{'s' if threads > 1 else ''}"
+    return Machine("cpu", text)
 
 
 def load_dataset(name, data_dir=None):

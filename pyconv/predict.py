@@ -19,9 +19,9 @@ def main(argv=None):
     cli.add_machine_options(parser)
     args = parser.parse_args(argv)
 
-    cli.choose_machine(args)
+    machine = cli.choose_machine(args)
     run = RunFolder.open(args.run)
-    model = load_model(run.model)
+    model = load_model(run.model).to(machine.device)
     names = run.config["class_names"]
     images = np.stack([read_image(path, model.input_shape) for path in args.images])
     for path, row in zip(args.images, model.predict(images), strict=True):

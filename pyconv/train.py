@@ -36,6 +36,7 @@ def main(argv=None):
             layer.adapt(train[0])
     steps = -(-len(train[0]) // settings.batch_size)
     model.compile(make_optimizer(settings, steps), "sparse_categorical_crossentropy", ["accuracy"])
+    model.to(machine.device)
 
     config["class_names"] = list(class_names)
     run, watchers = (resume if args.resume else start)(args, config, model)

@@ -19,3 +19,6 @@ def _open():
 
 
 CUDA = _open()
+os.environ["PYCONV_DEVICE"] = (
+    "cpu"  # what the command lines' "auto" is to mean while an emulator stands in for a GPU
+)

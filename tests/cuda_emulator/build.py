@@ -10,52 +10,67 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent.parent / "csrc"
-FLAGS = ["-std=c++20", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-DPYCONV_EMULATED", f"-I{HERE}"]
+FLAGS = ["-std=c++20", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-DPYCONV_EMULATED"]
 FLAGS += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Werror=missing-field-initializers"]
 
 
-def build(defines=()):
+def build(change=None):
     """Return the path of the library, built anew where its sources have changed.
 
-    `defines` seeds faults (see faults.py). Raises RuntimeError with the compiler's words.
+    `change` is (name of a file of csrc/cuda, text, what takes its place): a seeded fault. Raises RuntimeError with
+    the compiler's words.
     """
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if not compiler:
         raise RuntimeError("no C++ compiler")
-    flags = [*FLAGS, *(f"-D{define}" for define in defines)]
-    kernels = sorted((CSRC / "cuda").glob("*.cu"))
-    headers = sorted([*CSRC.glob("*.h"), *(CSRC / "cuda").glob("*.*h"), *HERE.glob("*.h")])
-    state = hashlib.sha256(repr([compiler, *flags]).encode())
-    for source in [*kernels, *headers, HERE / "emulator.cpp"]:
-        state.update(source.name.encode() + source.read_bytes())
+    sources = {path: path.read_text() for path in [*CSRC.glob("*.h"), *(CSRC / "cuda").glob("*")]}
+    sources |= {path: path.read_text() for path in [*HERE.glob("*.h"), HERE / "emulator.cpp"]}
+    if change:
+        name, text, other = change
+        path = CSRC / "cuda" / name
+        assert sources[path].count(text) == 1, f"{name} has {text!r} {sources[path].count(text)} times"
+        sources[path] = sources[path].replace(text, other)
+
     cache = Path(os.environ.get("PYCONV_EMULATOR_CACHE") or HERE / ".cache")
-    library = cache / f"libpyconv_cuda_emulated-{state.hexdigest()[:16]}.so"
-    if library.exists():
-        return library
     cache.mkdir(parents=True, exist_ok=True)
     (cache / ".gitignore").write_text("*\n")
-
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        folder = Path(folder)
+        for path, text in sources.items():
+            copy = folder / (path.relative_to(CSRC.parent) if CSRC in path.parents else path.name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(text)
 
         def compile(source):
-            target = Path(folder) / f"{source.stem}.o"
-            run([compiler, *flags, "-x", "c++", "-c", str(source), "-o", str(target)])
-            return str(target)
+            """Return the object of a unit, kept by all that it includes."""
+            flags = [*FLAGS, f"-I{folder}"]
+            seen = run([compiler, *flags, "-x", "c++", "-E", "-P", str(source)])
+            key = hashlib.sha256(repr([compiler, FLAGS, seen]).encode()).hexdigest()[:16]
+            target = cache / f"{source.stem}-{key}.o"
+            if not target.exists():
+                made = folder / target.name
+                run([compiler, *flags, "-x", "c++", "-c", str(source), "-o", str(made)])
+                made.replace(target)
+            return target
 
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            objects = list(pool.map(compile, [*kernels, HERE / "emulator.cpp"]))
-        linked = Path(folder) / library.name
-        run([compiler, "-shared", *objects, "-o", str(linked)])
-        moving = library.with_suffix(f".{os.getpid()}")
-        shutil.copy(linked, moving)
-        moving.replace(library)  # at once: another process may build the same
+            units = [*sorted((folder / "csrc" / "cuda").glob("*.cu")), folder / "emulator.cpp"]
+            objects = list(pool.map(compile, units))
+        key = hashlib.sha256(repr([o.name for o in objects]).encode()).hexdigest()[:16]
+        library = cache / f"libpyconv_cuda_emulated-{key}.so"
+        if not library.exists():
+            linked = folder / library.name
+            run([compiler, "-shared", *map(str, objects), "-o", str(linked)])
+            linked.replace(library)  # at once: another process may build the same
     return library
 
 
 def run(command):
+    """Return what a command prints."""
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{result.stderr}")
+    return result.stdout
 
 
 if __name__ == "__main__":

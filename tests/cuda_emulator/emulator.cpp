@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "../../csrc/cuda/device.cuh"
+#include "csrc/cuda/device.cuh"
 
 namespace emulator {
 
@@ -100,6 +100,12 @@ bool run_block(std::mt19937& random) {
 }
 
 std::string last_error = "no error";
+
+// PYCONV_EMULATOR_MACHINE is what the machine lacks: "driver", "new driver", "gpu" or "kernels".
+bool machine_lacks(const char* what) {
+  const char* lacking = std::getenv("PYCONV_EMULATOR_MACHINE");
+  return lacking && std::strcmp(lacking, what) == 0;
+}
 
 }  // namespace
 
@@ -205,6 +211,7 @@ struct Graph {
 
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
   const std::lock_guard lock(mutex);
+  if (machine_lacks("kernels")) return cudaErrorInvalidValue;
   if (!stream) return work();
   (stream->capturing ? stream->capturing->work : stream->work).push_back(std::move(work));
   return cudaSuccess;
@@ -214,6 +221,7 @@ cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
 
 using emulator::allocations;
 using emulator::last_error;
+using emulator::machine_lacks;
 
 const char* cudaGetErrorString(cudaError_t) {
   return last_error.c_str();
@@ -222,11 +230,14 @@ cudaError_t cudaGetLastError() {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  if (machine_lacks("driver") || machine_lacks("new driver")) return cudaErrorInsufficientDriver;
+  if (machine_lacks("gpu")) return cudaErrorNoDevice;
   *count = 1;
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 13000;
+  *version = machine_lacks("driver") ? 0 : machine_lacks("new driver") ? 11040 : 13000;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
