@@ -47,7 +47,7 @@ enable_language(CUDA)
 message(STATUS "CUDA: built with nvcc ${CMAKE_CUDA_COMPILER_VERSION} for ${architectures}")
 
 set(PYCONV_CUDA_OPS
-    conv2d linear max_pool2d avg_pool2d relu add dropout batch_norm softmax softmax_cross_entropy accuracy sum adam sgd
+    conv2d conv2d_3x3 linear max_pool2d avg_pool2d relu add dropout batch_norm softmax softmax_cross_entropy accuracy sum adam sgd
     gather affine runtime table)
 list(TRANSFORM PYCONV_CUDA_OPS REPLACE "(.+)" "csrc/cuda/\\1.cu" OUTPUT_VARIABLE PYCONV_CUDA_SOURCES)
 add_library(pyconv_cuda SHARED ${PYCONV_CUDA_SOURCES})

@@ -1,11 +1,9 @@
 """Which CUDA backend the tests run on: the emulator, or with PYCONV_TEST_GPU=1 this machine's GPU."""
 
 import os
-import sys
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent / "cuda_emulator"))
-import build
+from cuda_emulator.build import build
+
 from pyconv import _core
 
 
@@ -14,11 +12,9 @@ def _open():
         if why := _core.cuda_why_not():
             raise RuntimeError(f"PYCONV_TEST_GPU is set, but {why}")
         return ["cuda"]
-    os.environ["PYCONV_CUDA_LIBRARY"] = str(build.build())
+    os.environ["PYCONV_CUDA_LIBRARY"] = str(build())
     return ["cuda-emulated"]
 
 
 CUDA = _open()
-os.environ["PYCONV_DEVICE"] = (
-    "cpu"  # what the command lines' "auto" is to mean while an emulator stands in for a GPU
-)
+os.environ["PYCONV_DEVICE"] = "cpu"  # what the command lines' "auto" is to mean while an emulator stands in

@@ -12,7 +12,6 @@ from cuda_backends import CUDA
 from pyconv import _core, cuda, ops
 from pyconv.ops.arguments import DTYPES
 
-
 ROOT = Path(__file__).parent.parent
 
 

@@ -1,5 +1,6 @@
-// Convolution and its gradients as implicit matrix products (gemm.cuh): any kernel, stride, padding, dilation,
-// groups.
+// Convolution and its gradients: 3x3 kernels where they fit (conv2d_3x3.cu), else implicit matrix products
+// (gemm.cuh) for any kernel, stride, padding, dilation and groups.
+#include "conv2d_3x3.cuh"
 #include "gemm.cuh"
 
 namespace pyconv::cuda {
@@ -194,14 +195,23 @@ BackwardWeight backward_weight_problem(const Conv2dShape& s) {
 
 }  // namespace
 
-size_t conv2d_workspace(const Context&, const Conv2dShape& s, Conv2dPass pass) {
-  if (pass != Conv2dPass::kBackwardWeight) return 0;
+size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
+  if (pass == Conv2dPass::kForward) return 0;
+  const bool fits = fits_3x3(context, s, nullptr, nullptr, nullptr);
+  if (pass == Conv2dPass::kBackwardInput)
+    return fits ? static_cast<size_t>(9 * s.C_in * s.C_out) * sizeof(float) : 0;
   const BackwardWeight problem = backward_weight_problem(s);
-  return static_cast<size_t>(problem.parts * problem.rows * s.C_out) * sizeof(float);
+  int64_t parts = problem.parts;  // where the arrays turn out not to be aligned
+  if (fits && backward_weight_3x3_parts(s) > parts) parts = backward_weight_3x3_parts(s);
+  return static_cast<size_t>(parts * problem.rows * s.C_out) * sizeof(float);
 }
 
 Status conv2d(const Context& context, const Conv2dShape& s, const float* x, const float* weight, const float* bias,
               float* y) {
+  if (fits_3x3(context, s, x, weight, y)) {
+    const Correlation3x3 shape{s.N, s.H, s.W, s.C_in, s.OH, s.OW, s.C_out, s.pad_top, s.pad_left};
+    return correlate_3x3(context, shape, x, weight, bias, y);
+  }
   const int64_t depth = s.KH * s.KW * (s.C_in / s.groups);
   return multiply(context, Forward{s, x, weight, bias, y, s.N * s.OH * s.OW, s.C_out / s.groups, depth, 1},
                   s.groups);
@@ -209,6 +219,13 @@ Status conv2d(const Context& context, const Conv2dShape& s, const float* x, cons
 
 Status conv2d_backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
                              float* dx) {
+  if (fits_3x3(context, s, dy, weight, dx)) {
+    float* turned = static_cast<float*>(context.workspace);
+    const Status status = turn_3x3(context, s, weight, turned);
+    if (status.message) return status;
+    const Correlation3x3 shape{s.N, s.OH, s.OW, s.C_out, s.H, s.W, s.C_in, 2 - s.pad_top, 2 - s.pad_left};
+    return correlate_3x3(context, shape, dy, turned, nullptr, dx);
+  }
   const int64_t depth = s.KH * s.KW * (s.C_out / s.groups);
   return multiply(context, BackwardInput{s, dy, weight, dx, s.N * s.H * s.W, s.C_in / s.groups, depth, 1},
                   s.groups);
@@ -218,7 +235,10 @@ Status conv2d_backward_weight(const Context& context, const Conv2dShape& s, cons
                               float* dweight, float* dbias) {
   BackwardWeight problem = backward_weight_problem(s);
   problem.dy = dy, problem.x = x, problem.sums = static_cast<float*>(context.workspace);
-  const Status status = multiply(context, problem, s.groups);
+  const bool fits = fits_3x3(context, s, dy, x, nullptr);
+  if (fits) problem.parts = backward_weight_3x3_parts(s);
+  const Status status =
+      fits ? backward_weight_3x3(context, s, dy, x, problem.sums) : multiply(context, problem, s.groups);
   if (status.message) return status;
   const int64_t size = s.groups * problem.rows * problem.columns;
   return for_each(

@@ -98,6 +98,31 @@ PYCONV_DEVICE void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4], co
 #endif
 }
 
+// Copies 16 bytes, or zeros where not `valid`, from global to shared memory: done when this thread has waited for
+// the group of copies that holds it, and seen by others after a barrier.
+PYCONV_DEVICE void async_copy_16(void* to, const void* from, bool valid) {
+#if __CUDA_ARCH__ >= 800
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(valid ? 16 : 0)
+               : "memory");
+#else
+  *static_cast<uint4*>(to) = valid ? *static_cast<const uint4*>(from) : uint4{};
+#endif
+}
+// Closes the group of the copies since the last one.
+PYCONV_DEVICE void async_copy_commit() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+// Waits until at most kGroups of the youngest groups are on their way.
+template <int kGroups>
+PYCONV_DEVICE void async_copy_wait() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+#endif
+}
+
 }  // namespace
 }  // namespace pyconv::cuda
 #endif

@@ -17,8 +17,8 @@ FLAGS += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Werror=missin
 def build(change=None):
     """Return the path of the library, built anew where its sources have changed.
 
-    `change` is (name of a file of csrc/cuda, text, what takes its place): a seeded fault. Raises RuntimeError with
-    the compiler's words.
+    `change` is (name of a file of csrc/cuda, text, what takes its place): a seeded fault. Raises
+    RuntimeError with the compiler's words.
     """
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if not compiler:

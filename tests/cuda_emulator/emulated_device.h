@@ -29,6 +29,10 @@ void barrier();
 // Calls meet(lane's data of all 32 lanes) once, when all lanes of the warp have come here with theirs.
 void exchange(void* mine, void (*meet)(void* const (&lanes)[32]));
 
+void async_copy_16(void* to, const void* from, bool valid);
+void async_copy_commit();
+void async_copy_wait(int groups);
+
 }  // namespace emulator
 
 namespace pyconv::cuda {
@@ -135,6 +139,17 @@ inline void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4], const uin
   for (int i = 0; i < 8; ++i) mine.a[i] = bits_as_float(i % 2 ? a[i / 2] & 0xffff0000u : a[i / 2] << 16);
   for (int i = 0; i < 4; ++i) mine.b[i] = bits_as_float(i % 2 ? b[i / 2] & 0xffff0000u : b[i / 2] << 16);
   emulator::exchange(&mine, multiply_fragments<16>);
+}
+
+inline void async_copy_16(void* to, const void* from, bool valid) {
+  emulator::async_copy_16(to, from, valid);
+}
+inline void async_copy_commit() {
+  emulator::async_copy_commit();
+}
+template <int kGroups>
+void async_copy_wait() {
+  emulator::async_copy_wait(kGroups);
 }
 
 template <class Kernel>

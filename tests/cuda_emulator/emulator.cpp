@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kStackBytes = 128 << 10;
 constexpr size_t kRedZone = 256;
-constexpr uint8_t kRedByte = 0xfb;  // as float32 -2.6e36, as int32 negative
+constexpr uint32_t kRed = 0xffc5ffc5u;  // as float32 NaN, as int32 negative
 
 int order = 0;
 
@@ -37,6 +37,12 @@ struct Fiber {
   ucontext_t context;
   char* stack = nullptr;
   enum { kReady, kWaiting, kDone } state = kReady;
+  struct Copy {
+    void* to;
+    const void* from;
+    bool valid;
+  };
+  std::vector<std::vector<Copy>> copies;  // groups on their way; the last one is open
 };
 
 struct Warp {
@@ -132,6 +138,7 @@ cudaError_t run_grid(Grid grid, int threads, size_t shared_bytes, const char* ke
         for (int i = 0; i < threads; ++i) {
           Fiber& fiber = block_.fibers[static_cast<size_t>(i)];
           fiber.state = Fiber::kReady;
+          fiber.copies.assign(1, {});
           getcontext(&fiber.context);
           fiber.context.uc_stack.ss_sp = fiber.stack;
           fiber.context.uc_stack.ss_size = kStackBytes;
@@ -174,18 +181,56 @@ void exchange(void* mine, void (*meet)(void* const (&lanes)[32])) {
   wake(first, first + 32);
 }
 
+// ---- asynchronous copies land when they are waited for, and not before
+
+namespace {
+std::vector<std::vector<Fiber::Copy>>& copies() {
+  return block_.fibers[static_cast<size_t>(block_.current)].copies;
+}
+}  // namespace
+
+void async_copy_16(void* to, const void* from, bool valid) {
+  if (reinterpret_cast<uintptr_t>(to) % 16 || (valid && reinterpret_cast<uintptr_t>(from) % 16)) {
+    std::fprintf(stderr, "emulator: an asynchronous copy of 16 bytes is not aligned to 16\n");
+    std::abort();
+  }
+  poison(to, 16);
+  copies().back().push_back({to, from, valid});
+}
+void async_copy_commit() {
+  copies().emplace_back();
+}
+void async_copy_wait(int groups) {
+  auto& all = copies();
+  for (; all.size() > static_cast<size_t>(groups) + 1; all.erase(all.begin()))
+    for (const auto& copy : all.front()) {
+      if (copy.valid)
+        std::memcpy(copy.to, copy.from, 16);
+      else
+        std::memset(copy.to, 0, 16);
+    }
+}
+
 // ---- memory: each allocation between two red zones
 
 namespace {
 
 std::map<char*, size_t> allocations;
 
+// The bytes of the red zones before and after an allocation, as they are when nobody wrote there.
+template <class Body>
+void for_red_bytes(char* memory, size_t bytes, const Body& body) {
+  const auto* red = reinterpret_cast<const char*>(&kRed);
+  for (size_t i = 0; i < kRedZone; ++i) {
+    body((memory - kRedZone)[i], red[i % 4]);
+    body((memory + bytes)[i], red[(bytes + i) % 4]);
+  }
+}
+
 cudaError_t check_red_zones() {
   for (const auto& [memory, bytes] : allocations) {
     bool whole = true;
-    for (size_t i = 0; i < kRedZone; ++i)
-      whole &= static_cast<uint8_t>(memory[-1 - static_cast<ptrdiff_t>(i)]) == kRedByte &&
-               static_cast<uint8_t>(memory[bytes + i]) == kRedByte;
+    for_red_bytes(memory, bytes, [&](char byte, char red) { whole &= byte == red; });
     if (whole) continue;
     last_error = "emulator: a kernel wrote outside an allocation of " + std::to_string(bytes) + " bytes";
     return cudaErrorIllegalAddress;
@@ -291,8 +336,8 @@ cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t) {
     last_error = "emulator: out of memory";
     return cudaErrorMemoryAllocation;
   }
-  std::memset(block, emulator::kRedByte, whole);
   emulator::poison(block + emulator::kRedZone, bytes);
+  emulator::for_red_bytes(block + emulator::kRedZone, bytes, [](char& byte, char red) { byte = red; });
   *memory = block + emulator::kRedZone;
   allocations[block + emulator::kRedZone] = bytes;
   return cudaSuccess;
