@@ -209,8 +209,7 @@ size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass
 Status conv2d(const Context& context, const Conv2dShape& s, const float* x, const float* weight, const float* bias,
               float* y) {
   if (fits_3x3(context, s, x, weight, y)) {
-    const Correlation3x3 shape{s.N, s.H, s.W, s.C_in, s.OH, s.OW, s.C_out, s.pad_top, s.pad_left};
-    return correlate_3x3(context, shape, x, weight, bias, y);
+    return correlate_3x3(context, correlation_3x3(s), x, weight, bias, y);
   }
   const int64_t depth = s.KH * s.KW * (s.C_in / s.groups);
   return multiply(context, Forward{s, x, weight, bias, y, s.N * s.OH * s.OW, s.C_out / s.groups, depth, 1},
@@ -223,8 +222,9 @@ Status conv2d_backward_input(const Context& context, const Conv2dShape& s, const
     float* turned = static_cast<float*>(context.workspace);
     const Status status = turn_3x3(context, s, weight, turned);
     if (status.message) return status;
-    const Correlation3x3 shape{s.N, s.OH, s.OW, s.C_out, s.H, s.W, s.C_in, 2 - s.pad_top, 2 - s.pad_left};
-    return correlate_3x3(context, shape, dy, turned, nullptr, dx);
+    const Correlation3x3 f = correlation_3x3(s);
+    const Correlation3x3 turn{f.N, f.OH, f.OW, f.K, f.H, f.W, f.C, 2 - f.pad_top, 2 - f.pad_left};
+    return correlate_3x3(context, turn, dy, turned, nullptr, dx);
   }
   const int64_t depth = s.KH * s.KW * (s.C_out / s.groups);
   return multiply(context, BackwardInput{s, dy, weight, dx, s.N * s.H * s.W, s.C_in / s.groups, depth, 1},

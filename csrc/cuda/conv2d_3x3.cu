@@ -24,10 +24,10 @@ struct Tile {
 
 // Where a block's tile lies: image, first row and column.
 struct TilePlace {
-  int64_t n, h, w;
+  int n, h, w;
   template <class T>
-  static PYCONV_DEVICE TilePlace of(int64_t index, int64_t OH, int64_t OW) {
-    const int64_t down = (OH + T::kHeight - 1) / T::kHeight, across = (OW + T::kWidth - 1) / T::kWidth;
+  static PYCONV_DEVICE TilePlace of(int index, int OH, int OW) {
+    const int down = (OH + T::kHeight - 1) / T::kHeight, across = (OW + T::kWidth - 1) / T::kWidth;
     return {index / (down * across), index / across % down * T::kHeight, index % across * T::kWidth};
   }
 };
@@ -39,7 +39,7 @@ int64_t tiles_of(int64_t N, int64_t OH, int64_t OW) {
 // Starts the copies of kRows x kVectors vectors of four floats into rows of kStride floats. source(row) gives the
 // first float's address, null for zeros; vectors from `vectors` on are zeros too.
 template <int kRows, int kVectors, int kStride, class Source>
-PYCONV_DEVICE void copy_rows(float* to, int64_t vectors, const float* anywhere, const Source& source) {
+PYCONV_DEVICE void copy_rows(float* to, int vectors, const float* anywhere, const Source& source) {
   const int vector = thread_index() % kVectors;
 #pragma unroll
   for (int row = thread_index() / kVectors; row < kRows; row += kBlockThreads / kVectors) {
@@ -51,13 +51,11 @@ PYCONV_DEVICE void copy_rows(float* to, int64_t vectors, const float* anywhere, 
 
 // Channels [c, c + 32) of a tile's halo; zeros outside the image.
 template <class T, int kStride>
-PYCONV_DEVICE void copy_halo(float* halo, const TilePlace& place, const Correlation3x3& s, const float* x,
-                             int64_t c) {
+PYCONV_DEVICE void copy_halo(float* halo, const TilePlace& place, const Correlation3x3& s, const float* x, int c) {
   copy_rows<T::kHalo, kChannels / 4, kStride>(halo, (s.C - c) / 4, x, [&](int pixel) -> const float* {
-    const int64_t h = place.h - s.pad_top + pixel / T::kHaloWidth,
-                  w = place.w - s.pad_left + pixel % T::kHaloWidth;
+    const int h = place.h - s.pad_top + pixel / T::kHaloWidth, w = place.w - s.pad_left + pixel % T::kHaloWidth;
     if (h < 0 || h >= s.H || w < 0 || w >= s.W) return nullptr;
-    return x + ((place.n * s.H + h) * s.W + w) * s.C + c;
+    return x + (int64_t{place.n * s.H + h} * s.W + w) * s.C + c;
   });
 }
 
@@ -111,7 +109,7 @@ struct Bfloat16 {
 
 template <class Math, class T>
 struct Correlate {
-  static constexpr int kThreads = kBlockThreads;
+  static constexpr int kThreads = kBlockThreads, kBlocksAtOnce = T::kPixels > 64 ? 2 : 4;
   static constexpr int kStages = 3;  // of weights: one tap each
   static constexpr int kHaloFloats = T::kHalo * Math::kRowStride, kTapFloats = kChannels * Math::kColumnStride;
   static constexpr size_t kSharedBytes = (2 * kHaloFloats + kStages * kTapFloats) * sizeof(float);
@@ -121,40 +119,40 @@ struct Correlate {
   const float *x, *weight, *bias;
   float* y;
 
-  PYCONV_DEVICE float* halo(int64_t chunk) const { return shared<float>() + chunk % 2 * kHaloFloats; }
-  PYCONV_DEVICE float* tap(int64_t step) const {
+  PYCONV_DEVICE float* halo(int chunk) const { return shared<float>() + chunk % 2 * kHaloFloats; }
+  PYCONV_DEVICE float* tap(int step) const {
     return shared<float>() + 2 * kHaloFloats + step % kStages * kTapFloats;
   }
 
   // Starts the copies of a step (nine to a chunk of channels) as one group, empty beyond the last.
-  PYCONV_DEVICE void copy(const TilePlace& place, int64_t step, int64_t steps, int64_t halo_chunk) const {
+  PYCONV_DEVICE void copy(const TilePlace& place, int step, int steps, int halo_chunk) const {
     if (halo_chunk * kChannels < s.C)
       copy_halo<T, Math::kRowStride>(halo(halo_chunk), place, s, x, halo_chunk * kChannels);
     if (step < steps) {
-      const int64_t c = step / 9 * kChannels, first = block_index_y() * kColumns;
+      const int c = step / 9 * kChannels, first = static_cast<int>(block_index_y()) * kColumns;
       copy_rows<kChannels, kColumns / 4, Math::kColumnStride>(
           tap(step), (s.K - first) / 4, weight, [&](int row) -> const float* {
-            return c + row < s.C ? weight + (step % 9 * s.C + c + row) * s.K + first : nullptr;
+            return c + row < s.C ? weight + int64_t{step % 9 * s.C + c + row} * s.K + first : nullptr;
           });
     }
     async_copy_commit();
   }
 
   PYCONV_DEVICE void operator()() const {
-    constexpr int64_t kNoHalo = int64_t{1} << 40;
-    const TilePlace place = TilePlace::of<T>(block_index(), s.OH, s.OW);
-    const int64_t steps = (s.C + kChannels - 1) / kChannels * 9;
+    constexpr int kNoHalo = 1 << 24;  // times 32 it is beyond any channel
+    const TilePlace place = TilePlace::of<T>(static_cast<int>(block_index()), s.OH, s.OW);
+    const int steps = (s.C + kChannels - 1) / kChannels * 9;
     const int pixels = warp_index() / 2 * (T::kPixels / 2), columns = warp_index() % 2 * 32;
     const int group = lane_index() / 4;
     float sums[kRowFragments][kColumnFragments][4] = {};
 
     copy(place, 0, steps, 0);
     copy(place, 1, steps, kNoHalo);
-    for (int64_t step = 0; step < steps; ++step) {
+    for (int step = 0; step < steps; ++step) {
       async_copy_wait<1>();
       barrier();  // all see this step's copies, and are done with the buffers that the next ones go to
       copy(place, step + 2, steps, step % 9 == 0 ? step / 9 + 1 : kNoHalo);
-      const int kh = static_cast<int>(step % 9) / 3, kw = static_cast<int>(step % 9) % 3;
+      const int kh = step % 9 / 3, kw = step % 3;
       const float* left = halo(step / 9) + (kh * T::kHaloWidth + kw) * Math::kRowStride;
       const float* right = tap(step) + columns + group;
 #pragma unroll
@@ -174,24 +172,24 @@ struct Correlate {
         }
       }
     }
-    write(place, pixels, block_index_y() * kColumns + columns, sums);
+    write(place, pixels, static_cast<int>(block_index_y()) * kColumns + columns, sums);
   }
 
-  PYCONV_DEVICE void write(const TilePlace& place, int pixels, int64_t columns,
+  PYCONV_DEVICE void write(const TilePlace& place, int pixels, int columns,
                            const float (&sums)[kRowFragments][kColumnFragments][4]) const {
 #pragma unroll
     for (int i = 0; i < kRowFragments; ++i)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int pixel = pixels + 16 * i + 8 * half + lane_index() / 4;
-        const int64_t h = place.h + pixel / T::kWidth, w = place.w + pixel % T::kWidth;
+        const int h = place.h + pixel / T::kWidth, w = place.w + pixel % T::kWidth;
         if (h >= s.OH || w >= s.OW) continue;
-        float* row = y + ((place.n * s.OH + h) * s.OW + w) * s.K;
+        float* row = y + (int64_t{place.n * s.OH + h} * s.OW + w) * s.K;
 #pragma unroll
         for (int j = 0; j < kColumnFragments; ++j)
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
-            const int64_t c = columns + 8 * j + lane_index() % 4 * 2 + e;
+            const int c = columns + 8 * j + lane_index() % 4 * 2 + e;
             if (c < s.K) row[c] = sums[i][j][2 * half + e] + (bias ? bias[c] : 0);
           }
       }
@@ -203,7 +201,7 @@ struct Correlate {
 
 template <class Math, class T>
 struct BackwardWeight3x3 {
-  static constexpr int kThreads = kBlockThreads;
+  static constexpr int kThreads = kBlockThreads, kBlocksAtOnce = 2;
   static constexpr int kHaloFloats = T::kHalo * Math::kRowStrideAcross,
                        kTileFloats = T::kPixels * Math::kColumnStride;
   static constexpr size_t kSharedBytes = 2 * (kHaloFloats + kTileFloats) * sizeof(float);
@@ -211,31 +209,34 @@ struct BackwardWeight3x3 {
   Correlation3x3 s;
   const float *dy, *x;
   float* sums;  // (parts, 9 * C + 1, K)
-  int64_t tiles, parts;
+  int tiles, parts;
 
-  PYCONV_DEVICE void copy(int64_t index, int64_t end, int64_t c, int64_t column) const {
+  PYCONV_DEVICE void copy(int index, int end, int c, int column) const {
     if (index < end) {
       float* halo = shared<float>() + index % 2 * (kHaloFloats + kTileFloats);
       const TilePlace place = TilePlace::of<T>(index, s.OH, s.OW);
       copy_halo<T, Math::kRowStrideAcross>(halo, place, s, x, c);
       copy_rows<T::kPixels, kColumns / 4, Math::kColumnStride>(
           halo + kHaloFloats, (s.K - column) / 4, dy, [&](int pixel) -> const float* {
-            const int64_t h = place.h + pixel / T::kWidth, w = place.w + pixel % T::kWidth;
-            return h < s.OH && w < s.OW ? dy + ((place.n * s.OH + h) * s.OW + w) * s.K + column : nullptr;
+            const int h = place.h + pixel / T::kWidth, w = place.w + pixel % T::kWidth;
+            return h < s.OH && w < s.OW ? dy + (int64_t{place.n * s.OH + h} * s.OW + w) * s.K + column : nullptr;
           });
     }
     async_copy_commit();
   }
 
   PYCONV_DEVICE void operator()() const {
-    const int64_t c = block_index() * kChannels, column = block_index_y() * kColumns, part = block_index_z();
-    const int64_t begin = tiles * part / parts, end = tiles * (part + 1) / parts;
+    const int c = static_cast<int>(block_index()) * kChannels,
+              column = static_cast<int>(block_index_y()) * kColumns;
+    const int part = static_cast<int>(block_index_z());
+    const int begin = static_cast<int>(int64_t{tiles} * part / parts);
+    const int end = static_cast<int>(int64_t{tiles} * (part + 1) / parts);
     const int group = lane_index() / 4, columns = warp_index() * 16;
     float weights[9][2][2][4] = {};
     float bias = 0;
 
     copy(begin, end, c, column);
-    for (int64_t index = begin; index < end; ++index) {
+    for (int index = begin; index < end; ++index) {
       copy(index + 1, end, c, column);
       async_copy_wait<1>();
       barrier();
@@ -274,10 +275,9 @@ struct BackwardWeight3x3 {
     Bfloat16::load_a(a, p, 8, Math::kRowStrideAcross, T::kEight * Math::kRowStrideAcross);
   }
 
-  PYCONV_DEVICE void write(int64_t c, int64_t column, int64_t part, const float (&weights)[9][2][2][4],
-                           float bias) const {
-    float* mine = sums + part * (9 * s.C + 1) * s.K;
-    const int64_t first = column + warp_index() * 16 + lane_index() % 4 * 2;
+  PYCONV_DEVICE void write(int c, int column, int part, const float (&weights)[9][2][2][4], float bias) const {
+    float* mine = sums + int64_t{part} * (9 * s.C + 1) * s.K;
+    const int first = column + warp_index() * 16 + lane_index() % 4 * 2;
 #pragma unroll
     for (int t = 0; t < 9; ++t)
 #pragma unroll
@@ -286,11 +286,11 @@ struct BackwardWeight3x3 {
         for (int j = 0; j < 2; ++j)
 #pragma unroll
           for (int e = 0; e < 4; ++e) {
-            const int64_t row = c + 16 * i + e / 2 * 8 + lane_index() / 4, k = first + 8 * j + e % 2;
-            if (row < s.C && k < s.K) mine[(t * s.C + row) * s.K + k] = weights[t][i][j][e];
+            const int row = c + 16 * i + e / 2 * 8 + lane_index() / 4, k = first + 8 * j + e % 2;
+            if (row < s.C && k < s.K) mine[int64_t{t * s.C + row} * s.K + k] = weights[t][i][j][e];
           }
     if (c == 0 && thread_index() < kColumns && column + thread_index() < s.K)
-      mine[9 * s.C * s.K + column + thread_index()] = bias;
+      mine[int64_t{9 * s.C} * s.K + column + thread_index()] = bias;
   }
 };
 
@@ -322,10 +322,6 @@ Status with_types(const Context& context, int64_t width, const Function& functio
   return context.precision == Precision::kTf32 ? with_tile(Tf32{}) : with_tile(Bfloat16{});
 }
 
-Correlation3x3 forward_shape(const Conv2dShape& s) {
-  return {s.N, s.H, s.W, s.C_in, s.OH, s.OW, s.C_out, s.pad_top, s.pad_left};
-}
-
 int64_t backward_weight_tiles(const Conv2dShape& s) {
   return is_narrow(s.OW) ? tiles_of<Square>(s.N, s.OH, s.OW) : tiles_of<WideQuarter>(s.N, s.OH, s.OW);
 }
@@ -338,6 +334,12 @@ bool fits_3x3(const Context& context, const Conv2dShape& s, const void* a, const
          s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1 &&
          s.pad_top <= 2 && s.pad_left <= 2 && s.C_in % 4 == 0 && s.C_out % 4 == 0 && s.C_in >= 16 &&
          s.C_out >= 16 && aligned(a) && aligned(b) && aligned(c);
+}
+
+Correlation3x3 correlation_3x3(const Conv2dShape& s) {
+  const auto narrow = [](int64_t size) { return static_cast<int32_t>(size); };
+  return {narrow(s.N),  narrow(s.H),     narrow(s.W),       narrow(s.C_in),    narrow(s.OH),
+          narrow(s.OW), narrow(s.C_out), narrow(s.pad_top), narrow(s.pad_left)};
 }
 
 Status correlate_3x3(const Context& context, const Correlation3x3& s, const float* x, const float* weight,
@@ -363,8 +365,9 @@ int64_t backward_weight_3x3_parts(const Conv2dShape& s) {
 
 Status backward_weight_3x3(const Context& context, const Conv2dShape& shape, const float* dy, const float* x,
                            float* sums) {
-  const Correlation3x3 s = forward_shape(shape);
-  const int64_t tiles = backward_weight_tiles(shape), parts = backward_weight_3x3_parts(shape);
+  const Correlation3x3 s = correlation_3x3(shape);
+  const int tiles = static_cast<int>(backward_weight_tiles(shape));
+  const int parts = static_cast<int>(backward_weight_3x3_parts(shape));
   return with_types<WideQuarter, Square>(context, s.OW, [&](auto math, auto tile) {
     using Kernel = BackwardWeight3x3<decltype(math), decltype(tile)>;
     const Grid grid{ceil_div(s.C, kChannels), ceil_div(s.K, kColumns), parts};

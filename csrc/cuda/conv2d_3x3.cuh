@@ -6,9 +6,12 @@
 namespace pyconv::cuda {
 
 // A correlation of x (N, H, W, C) with weight (3, 3, C, K): y (N, OH, OW, K), its window starting at -pad.
+// Sizes in 32 bits: registers are what a tile of products is short of.
 struct Correlation3x3 {
-  int64_t N, H, W, C, OH, OW, K, pad_top, pad_left;
+  int32_t N, H, W, C, OH, OW, K, pad_top, pad_left;
 };
+
+Correlation3x3 correlation_3x3(const Conv2dShape&);
 
 // Whether the kernels below take the shape, the precision and the arrays: whole vectors of 16 bytes.
 bool fits_3x3(const Context&, const Conv2dShape&, const void* a, const void* b, const void* c);

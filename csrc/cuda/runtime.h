@@ -16,8 +16,15 @@ inline int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 #ifndef PYCONV_EMULATED
+// How many blocks a multiprocessor should hold at once, where a kernel says so: it bounds the registers.
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads) run(const Kernel kernel) {
+constexpr int blocks_at_once() {
+  if constexpr (requires { Kernel::kBlocksAtOnce; }) return Kernel::kBlocksAtOnce;
+  return 0;
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads, blocks_at_once<Kernel>()) run(const Kernel kernel) {
   kernel();
 }
 
