@@ -25,8 +25,8 @@ struct DeviceFunctions {
   Status (*fill)(void* stream, void* memory, uint8_t value, size_t bytes);
   Status (*synchronize)();
 
-  // What is enqueued between begin and end on the stream that begin gives becomes a graph and does not run; `replay`
-  // enqueues all of it at once.
+  // What is enqueued between begin and end on the stream that begin gives becomes a graph and does not run;
+  // `replay` enqueues all of it at once.
   Status (*begin_capture)(void** stream);
   Status (*end_capture)(void* stream, void** graph);
   Status (*replay)(void* graph);

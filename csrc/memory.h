@@ -15,7 +15,6 @@ std::shared_ptr<void> allocate(size_t bytes);
 // The same on a device, or on the host for null. Throws std::runtime_error where the device has no more.
 std::shared_ptr<void> allocate(size_t bytes, const DeviceFunctions* device);
 
-
 struct MemoryStatistics {
   size_t allocated_bytes;  // in use
   size_t cached_bytes;     // freed and kept

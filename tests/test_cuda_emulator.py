@@ -135,6 +135,14 @@ FAULTS = {
         ),
         "wrong",
     ),
+    "a result that is read before it is ready": (
+        ("runtime.cu", "return status.message ? status : synchronize();", "return status;"),
+        "wrong",
+    ),
+    "memory that is freed too early": (
+        ("runtime.cu", "cudaFreeAsync(memory, device().stream);", "cudaFree(memory);"),
+        "after it was freed",
+    ),
     "a lane that stays away": (
         (
             "device.cuh",

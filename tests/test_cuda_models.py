@@ -1,5 +1,7 @@
 """Whole models on CUDA beside the CPU's: plans, graphs, resident data, saving."""
 
+import threading
+
 import numpy as np
 import pytest
 from cuda_backends import CUDA
@@ -142,6 +144,56 @@ def test_a_nan_is_blamed_on_its_layer_and_destroys_nothing(data):
         model.fit(*data, batch_size=4, verbose=0)
     for parameter, kept in zip(model.trainable_parameters, before, strict=True):
         np.testing.assert_array_equal(parameter.numpy(), kept)
+
+
+def test_a_program_becomes_a_graph_that_reads_what_lies_there_now(rng):
+    x, y = (_core.empty((5, 3), device="cuda") for _ in range(2))
+    program = _core.Program()
+    with program:
+        _core.relu(x, y=y)
+        total = _core.sum(y)
+    for _ in range(4):  # calls, then a graph, replayed
+        values = rng.standard_normal((5, 3)).astype(np.float32)
+        x.assign(values)
+        program.run()
+        np.testing.assert_array_equal(y.numpy(), np.maximum(values, 0))
+        np.testing.assert_allclose(total.numpy(), np.maximum(values, 0).sum(dtype=np.float64), rtol=1e-6)
+    assert [op for op, seconds in zip(program.ops, program.time(), strict=True) if seconds > 0] == [
+        "relu",
+        "sum",
+    ]
+    with pytest.raises(RuntimeError, match="a program that has run takes no more calls"), program:
+        _core.relu(x, y=y)
+
+
+def test_a_program_stays_on_one_device():
+    here, there = _core.empty((2,)), _core.empty((2,), device="cuda")
+    program = _core.Program()
+    with program:
+        _core.relu(there)
+        with pytest.raises(
+            RuntimeError, match=r"\[relu\] is on another device than the program's other calls"
+        ):
+            _core.relu(here)
+
+
+def test_other_threads_stay_out_of_a_graph(data):
+    """A capture takes its own thread's work alone."""
+    x, y = data
+    expected = network("cuda").fit(x, y, batch_size=4, epochs=2, verbose=0).history["loss"]
+    stop = threading.Event()
+
+    def work():
+        a = _core.from_numpy(np.ones((4, 4), np.float32)).to("cuda")
+        while not stop.is_set():
+            np.testing.assert_array_equal(_core.add(a, a).numpy(), 2)
+
+    other = threading.Thread(target=work)
+    other.start()
+    losses = network("cuda").fit(x, y, batch_size=4, epochs=2, verbose=0).history["loss"]
+    stop.set()
+    other.join()
+    assert losses == expected
 
 
 def test_a_layer_alone(rng):

@@ -47,8 +47,9 @@ void bind_machine(py::module_& module) {
     const py::gil_scoped_release release;
     return cuda_why_not();
   });
-  module.def("has_fused_kernels", [](const std::string& device) { return backend_on(device).fused != nullptr; },
-             py::arg("device"));
+  module.def(
+      "has_fused_kernels", [](const std::string& device) { return backend_on(device).fused != nullptr; },
+      py::arg("device"));
   module.def("cuda_name", [] { return backend_on("cuda").device->name(); });
   module.def(
       "set_precision",

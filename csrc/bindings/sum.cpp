@@ -20,7 +20,8 @@ void bind_reduction(py::module_& module, const char* name, Reduction Kernels::* 
                 x = x.as<float>(), total = total.as<double>()](const Context& context) {
                  if (fresh && !device) *total = 0;
                  if (fresh && device)
-                   if (const Status status = device->fill(context.stream, total, 0, sizeof(*total)); status.message)
+                   if (const Status status = device->fill(context.stream, total, 0, sizeof(*total));
+                       status.message)
                      return status;
                  return run(context, size, scale, x, total);
                });

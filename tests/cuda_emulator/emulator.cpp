@@ -216,6 +216,11 @@ void async_copy_wait(int groups) {
 namespace {
 
 std::map<char*, size_t> allocations;
+std::vector<std::pair<char*, size_t>> freed;  // kept until the stream's end, to see who still writes there
+
+void fill_red(char* memory, size_t bytes) {
+  for (size_t i = 0; i < bytes; ++i) memory[i] = reinterpret_cast<const char*>(&kRed)[i % 4];
+}
 
 // The bytes of the red zones before and after an allocation, as they are when nobody wrote there.
 template <class Body>
@@ -225,6 +230,18 @@ void for_red_bytes(char* memory, size_t bytes, const Body& body) {
     body((memory - kRedZone)[i], red[i % 4]);
     body((memory + bytes)[i], red[(bytes + i) % 4]);
   }
+}
+
+cudaError_t check_freed() {
+  bool untouched = true;
+  for (const auto& [memory, bytes] : freed) {
+    for (size_t i = 0; i < bytes; ++i) untouched &= memory[i] == reinterpret_cast<const char*>(&kRed)[i % 4];
+    std::free(memory - kRedZone);
+  }
+  freed.clear();
+  if (untouched) return cudaSuccess;
+  last_error = "emulator: a kernel wrote to memory after it was freed";
+  return cudaErrorIllegalAddress;
 }
 
 cudaError_t check_red_zones() {
@@ -324,7 +341,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   stream->work.clear();
   for (const auto& step : work)
     if (const cudaError_t error = step(); error != cudaSuccess) return error;
-  return emulator::check_red_zones();
+  const cudaError_t error = emulator::check_freed();
+  return error == cudaSuccess ? emulator::check_red_zones() : error;
 }
 
 cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t) {
@@ -343,23 +361,26 @@ cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t) {
   return cudaSuccess;
 }
 
+// At once, whatever still waits in a stream.
+cudaError_t cudaFree(void* memory) {
+  const std::lock_guard lock(emulator::mutex);
+  auto* start = static_cast<char*>(memory);
+  const auto found = allocations.find(start);
+  if (found == allocations.end()) {
+    last_error = "emulator: memory that is not allocated was freed";
+    return cudaErrorInvalidValue;
+  }
+  const cudaError_t error = emulator::check_red_zones();
+  emulator::fill_red(start, found->second);
+  emulator::freed.emplace_back(*found);
+  allocations.erase(found);
+  return error;
+}
+
 cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
   const std::lock_guard lock(emulator::mutex);
-  if (!memory) return cudaSuccess;
-  auto* start = static_cast<char*>(memory);
-  const auto release = [start] {
-    const auto found = allocations.find(start);
-    if (found == allocations.end()) {
-      last_error = "emulator: memory that is not allocated was freed";
-      return cudaErrorInvalidValue;
-    }
-    const cudaError_t error = emulator::check_red_zones();
-    allocations.erase(found);
-    std::free(start - emulator::kRedZone);
-    return error;
-  };
   // Never part of a graph: it would be freed at each replay.
-  stream->work.push_back(release);
+  if (memory) stream->work.push_back([memory] { return cudaFree(memory); });
   return cudaSuccess;
 }
 
