@@ -92,14 +92,14 @@ def torch_model():
     return model
 
 
-def torch_optimizer(model):
+def torch_optimizer(model, **options):
     """Adam with Keras' epsilon; l2 * sum(w^2) is a coupled weight decay of 2 * l2, on convolutions alone."""
     import torch
 
     kernels = [p for p in model.parameters() if p.dim() == 4]
     others = [p for p in model.parameters() if p.dim() != 4]
     groups = [{"params": kernels, "weight_decay": 2 * L2}, {"params": others}]
-    return torch.optim.Adam(groups, lr=1e-3, eps=1e-7)
+    return torch.optim.Adam(groups, lr=1e-3, eps=1e-7, **options)
 
 
 def onnx_model(batch):

@@ -16,3 +16,8 @@ def why_not():
 def device_name():
     """Return the GPU's name. Raises ValueError, with the reason, where there is none."""
     return _core.cuda_name()
+
+
+def synchronize():
+    """Wait until the GPU has done all work so far. Raises RuntimeError for what went wrong in it."""
+    _core.cuda_synchronize()

@@ -50,6 +50,12 @@ void bind_machine(py::module_& module) {
   module.def(
       "has_fused_kernels", [](const std::string& device) { return backend_on(device).fused != nullptr; },
       py::arg("device"));
+  module.def("cuda_synchronize", [] {
+    const DeviceFunctions* device = backend_on("cuda").device;
+    const py::gil_scoped_release release;
+    if (const Status status = device->synchronize(); status.message)
+      throw std::runtime_error("[cuda] " + std::string(status.message));
+  });
   module.def("cuda_name", [] { return backend_on("cuda").device->name(); });
   module.def(
       "set_precision",

@@ -1,5 +1,6 @@
 // Fibers, memory, streams and graphs of the emulated GPU. PYCONV_EMULATOR_ORDER (0 to 3) is the order in which the
 // threads of a block run: forwards, backwards, shuffled, shuffled anew at each round. Single-threaded.
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -33,9 +34,12 @@ void poison(void* memory, size_t bytes) {
 
 // ---- fibers
 
+// A stack of its own, made once; it runs one thread after another. Between fibers it jumps (_setjmp, _longjmp):
+// switching contexts would ask the system each time.
 struct Fiber {
-  ucontext_t context;
+  jmp_buf place;
   char* stack = nullptr;
+  bool started = false;
   enum { kReady, kWaiting, kDone } state = kReady;
   struct Copy {
     void* to;
@@ -57,21 +61,42 @@ struct Block {
   std::vector<Warp> warps;
   std::vector<char> shared;
   const std::function<void()>* body = nullptr;
-  ucontext_t scheduler;
+  jmp_buf scheduler;
 };
 Block block_;
 
+Fiber& running() {
+  return block_.fibers[static_cast<size_t>(block_.current)];
+}
+
+[[gnu::noinline]] void leave(Fiber& self) {
+  if (_setjmp(self.place) == 0) _longjmp(block_.scheduler, 1);
+}
+
 void fiber_main() {
-  (*block_.body)();
-  Fiber& self = block_.fibers[static_cast<size_t>(block_.current)];
-  self.state = Fiber::kDone;
-  swapcontext(&self.context, &block_.scheduler);
+  for (;;) {
+    (*block_.body)();
+    running().state = Fiber::kDone;
+    leave(running());
+  }
 }
 
 void wait() {
-  Fiber& self = block_.fibers[static_cast<size_t>(block_.current)];
-  self.state = Fiber::kWaiting;
-  swapcontext(&self.context, &block_.scheduler);
+  running().state = Fiber::kWaiting;
+  leave(running());
+}
+
+[[gnu::noinline]] void enter(Fiber& fiber) {
+  if (_setjmp(block_.scheduler) != 0) return;
+  if (fiber.started) _longjmp(fiber.place, 1);
+  fiber.started = true;
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack.ss_sp = fiber.stack;
+  context.uc_stack.ss_size = kStackBytes;
+  context.uc_link = nullptr;
+  makecontext(&context, fiber_main, 0);
+  setcontext(&context);
 }
 
 void wake(int begin, int end) {
@@ -94,7 +119,7 @@ bool run_block(std::mt19937& random) {
       if (fiber.state != Fiber::kReady) continue;
       progress = true;
       block_.current = i;
-      swapcontext(&block_.scheduler, &fiber.context);
+      enter(fiber);
       if (fiber.state == Fiber::kDone && --block_.alive && block_.at_barrier == block_.alive) {
         block_.at_barrier = 0;  // as on a GPU, threads that have returned do not count
         wake(0, block_.threads);
@@ -139,13 +164,9 @@ cudaError_t run_grid(Grid grid, int threads, size_t shared_bytes, const char* ke
           Fiber& fiber = block_.fibers[static_cast<size_t>(i)];
           fiber.state = Fiber::kReady;
           fiber.copies.assign(1, {});
-          getcontext(&fiber.context);
-          fiber.context.uc_stack.ss_sp = fiber.stack;
-          fiber.context.uc_stack.ss_size = kStackBytes;
-          fiber.context.uc_link = nullptr;
-          makecontext(&fiber.context, fiber_main, 0);
         }
         if (!run_block(random)) {
+          for (Fiber& fiber : block_.fibers) fiber.started = false;  // they are stuck: begin anew
           last_error = std::string("emulator: threads of a block wait for each other for ever in ") + kernel;
           return cudaErrorLaunchTimeout;
         }
@@ -185,7 +206,7 @@ void exchange(void* mine, void (*meet)(void* const (&lanes)[32])) {
 
 namespace {
 std::vector<std::vector<Fiber::Copy>>& copies() {
-  return block_.fibers[static_cast<size_t>(block_.current)].copies;
+  return running().copies;
 }
 }  // namespace
 
