@@ -46,16 +46,21 @@ set(CMAKE_CUDA_ARCHITECTURES ${architectures})
 enable_language(CUDA)
 message(STATUS "CUDA: built with nvcc ${CMAKE_CUDA_COMPILER_VERSION} for ${architectures}")
 
+# CMake 3.25 (Debian 12's) does not know what nvcc 13 can do.
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+endif()
+
 set(PYCONV_CUDA_OPS
     conv2d conv2d_3x3 linear max_pool2d avg_pool2d relu add dropout batch_norm softmax softmax_cross_entropy accuracy sum adam sgd
     gather affine runtime table)
 list(TRANSFORM PYCONV_CUDA_OPS REPLACE "(.+)" "csrc/cuda/\\1.cu" OUTPUT_VARIABLE PYCONV_CUDA_SOURCES)
 add_library(pyconv_cuda SHARED ${PYCONV_CUDA_SOURCES})
-# -std spelled out: CMake 3.25 (Debian 12's) does not know what nvcc 13 can do.
-target_compile_options(pyconv_cuda PRIVATE -std=c++20 -Xcudafe=--display_error_number -Xcompiler=-Wall,-Wextra)
+target_compile_options(pyconv_cuda PRIVATE -Xcudafe=--display_error_number -Xcompiler=-Wall,-Wextra)
 if("$ENV{PYCONV_WERROR}")
   target_compile_options(pyconv_cuda PRIVATE -Werror=all-warnings)
 endif()
-set_target_properties(pyconv_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
+set_target_properties(pyconv_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden
+                      CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF)
 target_link_options(pyconv_cuda PRIVATE -Wl,--gc-sections -Wl,-s -Wl,--exclude-libs,ALL)
 install(TARGETS pyconv_cuda LIBRARY DESTINATION pyconv)
