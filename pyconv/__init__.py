@@ -34,7 +34,9 @@ empty_cache = _core.empty_cache
 from_dlpack = _core.from_dlpack
 memory_statistics = _core.memory_statistics
 num_threads = _core.num_threads
+precision = _core.precision
 set_num_threads = _core.set_num_threads
+set_precision = _core.set_precision
 
 # Loaded at first use: importing pyconv stays as quick as importing NumPy.
 _LAZY = {
@@ -68,7 +70,9 @@ __all__ = [
     "from_dlpack",
     "memory_statistics",
     "num_threads",
+    "precision",
     "set_num_threads",
+    "set_precision",
     *_LAZY,
     *_SUBMODULES,
 ]
