@@ -49,7 +49,7 @@ def main():
         f"{cuda.device_name()}; medians of {options.rounds} rounds; {peer.about() if peer else 'no PyTorch'}"
     )
     print_ceilings(options, peer)
-    for task in (print_layers, print_steps):
+    for task in (print_steps, print_layers):
         task(options, peer, end)
 
 

@@ -84,7 +84,10 @@ def _allow(precision):
 
 
 def _captured(calls):
-    """Return the replay of a CUDA graph of what `calls` does, warmed up on a stream of its own."""
+    """Return the replay of a CUDA graph of what `calls` does, warmed up on a stream of its own.
+
+    It holds on to `calls` and thereby to the tensors: a graph keeps addresses alone.
+    """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -94,7 +97,7 @@ def _captured(calls):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         calls()
-    return graph.replay
+    return lambda keep=calls: graph.replay()
 
 
 def _seconds(function, calls):

@@ -24,6 +24,7 @@ struct DeviceFunctions {
   Status (*copy)(void* to, const void* from, size_t bytes);
   Status (*fill)(void* stream, void* memory, uint8_t value, size_t bytes);
   Status (*synchronize)();
+  Status (*synchronize_all)();  // what others enqueued on streams of their own, too
 
   // What is enqueued between begin and end on the stream that begin gives becomes a graph and does not run;
   // `replay` enqueues all of it at once.

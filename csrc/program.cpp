@@ -70,7 +70,13 @@ void Program::run(size_t begin, size_t end) {
   if (!found->second) {
     void* stream = nullptr;
     check(device_->begin_capture(&stream));
-    enqueue(begin, end, stream);
+    try {
+      enqueue(begin, end, stream);
+    } catch (...) {  // the stream has to end its capture
+      void* graph = nullptr;
+      if (!device_->end_capture(stream, &graph).message) device_->destroy(graph);
+      throw;
+    }
     check(device_->end_capture(stream, &found->second));
   }
   check(device_->replay(found->second));

@@ -169,8 +169,8 @@ class Plan:
         for buffer in pinned:
             buffer.storage.pinned = True
         self.arena_bytes = _place(self.calls, [buffer.storage for buffer in pinned])
-        self._arena = _core.empty((max(self.arena_bytes, _ALIGNMENT),), "uint8", trace.device)
-        self._arena.assign(0)  # fault the pages in now
+        # Zeros fault the pages in now.
+        self._arena = _core.zeros((max(self.arena_bytes, _ALIGNMENT),), "uint8", trace.device)
         self._tensors = {name: self._tensor(buffer) for name, buffer in named.items()}
         self._program = _core.Program()
         with self._program:

@@ -28,8 +28,8 @@ class FlatParameters:
                 end += -(-parameter.size // _ALIGNMENT) * _ALIGNMENT
             self.groups.append((l2, begin, end))
         self.places = places
-        self.weight, self.gradient = _zeros(end, device), _zeros(end, device)
-        self.slots = {name: _zeros(end, device) for name in slots}
+        self.weight, self.gradient = _core.zeros((end,), device=device), _core.zeros((end,), device=device)
+        self.slots = {name: _core.zeros((end,), device=device) for name in slots}
         for parameter, start in places:
             parameter.move(self.weight.view(4 * start, parameter.shape, "float32"))
             parameter.gradient = self.gradient.view(4 * start, parameter.shape, "float32")
@@ -60,7 +60,7 @@ class Totals:
     _NAMES = ("loss", "correct", "penalty")
 
     def __init__(self, device="cpu"):
-        self._memory = _zeros(len(self._NAMES), device, "float64")
+        self._memory = _core.zeros((len(self._NAMES),), "float64", device)
         self.restore()
 
     def __getitem__(self, name):
@@ -232,9 +232,3 @@ def _trace_loss(trace, y, loss, target_shape, totals):
 def new_rng(device="cpu"):
     """Return the Tensor that holds seed, epoch and step for the kernels that draw."""
     return _core.from_numpy(to_rng_state(0, 0, 0)).to(device)
-
-
-def _zeros(size, device, dtype="float32"):
-    tensor = _core.empty((size,), dtype, device)
-    tensor.assign(0)
-    return tensor

@@ -85,7 +85,15 @@ def test_a_second_fit_is_a_training_of_its_own(data):
     assert model.optimizer.iterations == 5 * 6
 
 
-def test_a_second_interrupt_aborts(data):
+@pytest.fixture
+def interruptible():
+    """Python's own handler, also where the tests run in the background, with SIGINT ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+def test_a_second_interrupt_aborts(data, interruptible):
     def twice(batch, logs):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)

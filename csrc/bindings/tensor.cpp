@@ -109,7 +109,10 @@ ManagedType* export_dlpack(const Tensor& tensor) {
                              0};
   exported->managed.manager_context = exported;
   exported->managed.deleter = [](ManagedType* self) {
-    delete static_cast<Exported<ManagedType>*>(self->manager_context);
+    auto* owner = static_cast<Exported<ManagedType>*>(self->manager_context);
+    // The consumer's kernels may still read what we free in the order of our stream alone.
+    if (owner->tensor.functions()) owner->tensor.functions()->synchronize_all();
+    delete owner;
   };
   return &exported->managed;
 }
@@ -164,6 +167,9 @@ Tensor import_dlpack(PyObject* capsule, const char* name, const char* used_name)
   if (array.device.type != dlpack::kCpu && array.device.type != dlpack::kCuda)
     throw py::value_error("[from_dlpack] the array is on DLPack device type " + std::to_string(array.device.type) +
                           ", expected the CPU or CUDA");
+  if (array.device.type == dlpack::kCuda && array.device.id != 0)
+    throw py::value_error("[from_dlpack] the array is on GPU " + std::to_string(array.device.id) +
+                          ", expected GPU 0; CUDA_VISIBLE_DEVICES chooses among several");
   Tensor tensor;
   if (array.device.type == dlpack::kCuda) tensor.device = &backend_on("cuda");
   tensor.dtype = dtype_from_dlpack(array.dtype);
@@ -176,8 +182,9 @@ Tensor import_dlpack(PyObject* capsule, const char* name, const char* used_name)
   for (size_t i = 0; array.strides && tensor.size() && i < strides.size(); ++i)
     contiguous &= tensor.shape[i] == 1 || array.strides[i] == strides[i];
   PyCapsule_SetName(capsule, used_name);
-  tensor.owner = std::shared_ptr<void>(managed, [](void* p) {
+  tensor.owner = std::shared_ptr<void>(managed, [device = tensor.functions()](void* p) {
     auto* self = static_cast<ManagedType*>(p);
+    if (device) device->synchronize();  // the producer may use the memory anew at once
     const py::gil_scoped_acquire gil;
     if (self->deleter) self->deleter(self);
   });
@@ -199,11 +206,15 @@ Tensor import_dlpack(PyObject* capsule, const char* name, const char* used_name)
 
 Tensor from_dlpack(const py::object& array) {
   py::object capsule;
+  py::dict where;  // on a GPU, the producer's work is to be ordered before ours
+  if (py::hasattr(array, "__dlpack_device__") &&
+      py::cast<std::pair<int, int>>(array.attr("__dlpack_device__")()).first == dlpack::kCuda)
+    where["stream"] = reinterpret_cast<intptr_t>(backend_on("cuda").device->stream());
   try {
-    capsule = array.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
+    capsule = array.attr("__dlpack__")(**where, py::arg("max_version") = py::make_tuple(1, 0));
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;
-    capsule = array.attr("__dlpack__")();  // a producer from before DLPack 1.0
+    capsule = array.attr("__dlpack__")(**where);  // a producer from before DLPack 1.0
   }
   if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned"))
     return import_dlpack<dlpack::ManagedVersioned>(capsule.ptr(), "dltensor_versioned", "used_dltensor_versioned");
@@ -292,6 +303,8 @@ void copy(const Tensor& to, const Tensor& from) {
   const size_t bytes = to.bytes();
   if (!bytes) return;
   Status status = kOk;
+  std::optional<py::gil_scoped_release> release;
+  if (target || source) release.emplace();  // it may wait for the device
   if (target && source)
     status = target->copy(to.data, from.data, bytes);
   else if (target)
@@ -300,6 +313,7 @@ void copy(const Tensor& to, const Tensor& from) {
     status = source->copy_out(to.data, from.data, bytes);
   else
     std::memcpy(to.data, from.data, bytes);
+  release.reset();
   if (status.message) throw std::runtime_error("[Tensor] " + std::string(status.message));
 }
 
@@ -401,6 +415,20 @@ void bind_tensor(py::module_& module) {
       "empty",
       [](Shape shape, const std::string& dtype, const std::string& device) {
         return empty(std::move(shape), dtype_of(dtype), device_of(device));
+      },
+      py::arg("shape"), py::arg("dtype") = "float32", py::arg("device") = "cpu");
+  module.def(
+      "zeros",
+      [](Shape shape, const std::string& dtype, const std::string& device) {
+        const Tensor tensor = empty(std::move(shape), dtype_of(dtype), device_of(device));
+        if (const DeviceFunctions* functions = tensor.functions()) {
+          if (const Status status = functions->fill(functions->stream(), tensor.data, 0, tensor.bytes());
+              status.message)
+            throw std::runtime_error("[zeros] " + std::string(status.message));
+        } else if (tensor.bytes()) {
+          std::memset(tensor.data, 0, tensor.bytes());
+        }
+        return tensor;
       },
       py::arg("shape"), py::arg("dtype") = "float32", py::arg("device") = "cpu");
   module.def("from_numpy", &from_numpy, py::arg("array"));

@@ -54,6 +54,15 @@ PYCONV_DEVICE T join_rows(const T& mine, const Merge& merge) {
   return joined;
 }
 
+constexpr int kMergeThreads = 128;
+
+Grid merging_grid(const BatchNormShape& s) {
+  return {ceil_div(s.C, kMergeThreads / kWarp)};
+}
+PYCONV_DEVICE int64_t merged_channel() {
+  return block_index() * (kMergeThreads / kWarp) + warp_index();
+}
+
 struct ReduceMoments {
   static constexpr int kThreads = kColumns * kRows;
   int64_t M, C, parts;
@@ -84,20 +93,29 @@ struct ReduceMoments {
   }
 };
 
+// A warp takes a channel: its lanes join every 32nd part, then each other in a fixed tree.
 struct MergeMoments {
+  static constexpr int kThreads = kMergeThreads;
   BatchNormStatistics statistics;
   int64_t M, C, parts;
   const double* sums;
   float* coefficients;  // mean, scale, shift: y = scale * (x - mean) + shift
-  PYCONV_DEVICE void operator()(int64_t c) const {
+  PYCONV_DEVICE void operator()() const {
+    const int64_t c = merged_channel();
+    if (c >= C) return;
     Moments all;
-    for (int64_t p = 0; p < parts; ++p) {
+    for (int64_t p = lane_index(); p < parts; p += kWarp) {
       const Part part(M, parts, p);
       Moments one;
       one.count = static_cast<double>(part.end - part.begin);
       one.mean = sums[2 * p * C + c], one.squares = sums[(2 * p + 1) * C + c];
       all.merge(one);
     }
+    for (int mask = kWarp / 2; mask; mask /= 2) {
+      const Moments other = shuffle_xor(all, mask);
+      all.merge(other);
+    }
+    if (lane_index()) return;
     const double variance = all.squares / static_cast<double>(M > 1 ? M : 1);
     write_statistics(statistics, c, M, all.mean, variance < 0 ? 0 : variance);
     // The mean is taken off before scaling: what a float cannot hold of it goes into the shift.
@@ -161,13 +179,20 @@ struct ReduceGradients {
 };
 
 struct MergeGradients {
+  static constexpr int kThreads = kMergeThreads;
   int64_t M, C, parts;
   const double* sums;
   const float *gamma, *rstd;
   float *dgamma, *dbeta, *coefficients;  // scale, slope, shift
-  PYCONV_DEVICE void operator()(int64_t c) const {
+  PYCONV_DEVICE void operator()() const {
+    const int64_t c = merged_channel();
+    if (c >= C) return;
     double sum = 0, product = 0;
-    for (int64_t p = 0; p < parts; ++p) sum += sums[2 * p * C + c], product += sums[(2 * p + 1) * C + c];
+    for (int64_t p = lane_index(); p < parts; p += kWarp)
+      sum += sums[2 * p * C + c], product += sums[(2 * p + 1) * C + c];
+    sum = warp_sum(sum);
+    product = warp_sum(product);
+    if (lane_index()) return;
     const double r = rstd[c], scale = (gamma ? gamma[c] : 1) * r, sum_xhat = product * r;
     const double count = static_cast<double>(M > 1 ? M : 1);
     if (dbeta) dbeta[c] = static_cast<float>(sum);
@@ -219,7 +244,7 @@ Status batch_norm(const Context& context, const BatchNormShape& s, const float* 
                                        rstd,
                                        w.coefficients + s.C,
                                        w.coefficients + 2 * s.C};
-  status = for_each(context, s.C, MergeMoments{statistics, s.M, s.C, parts, w.sums, w.coefficients});
+  status = launch(context, MergeMoments{statistics, s.M, s.C, parts, w.sums, w.coefficients}, merging_grid(s));
   if (status.message) return status;
   return for_each(context, s.M * s.C, Normalize{s.C, x, w.coefficients, y});
 }
@@ -241,8 +266,8 @@ Status batch_norm_backward(const Context& context, const BatchNormShape& s, cons
   Status status = launch(context, ReduceGradients{s.M, s.C, parts, dy, x, mean, w.sums}, reducing_grid(s),
                          ReduceGradients::kThreads * sizeof(Products));
   if (status.message) return status;
-  status =
-      for_each(context, s.C, MergeGradients{s.M, s.C, parts, w.sums, gamma, rstd, dgamma, dbeta, w.coefficients});
+  status = launch(context, MergeGradients{s.M, s.C, parts, w.sums, gamma, rstd, dgamma, dbeta, w.coefficients},
+                  merging_grid(s));
   if (status.message) return status;
   return for_each(context, s.M * s.C, ApplyGradients{s.C, dy, x, mean, w.coefficients, dx});
 }

@@ -168,6 +168,7 @@ struct AddParts {
   float *dweight, *dbias;
   PYCONV_DEVICE void operator()(int64_t i) const {
     float sum = 0;
+#pragma unroll 8
     for (int64_t part = 0; part < parts; ++part) sum += sums[part * size + i];
     const int64_t n = i % columns, m = i / columns % rows, c = i / columns / rows * columns + n;
     if (m + 1 < rows)
@@ -187,8 +188,7 @@ BackwardWeight backward_weight_problem(const Conv2dShape& s) {
   const int64_t tiles = ceil_div(problem.rows, kTileSide) * ceil_div(problem.columns, kTileSide) * s.groups;
   const int64_t by_memory = (int64_t{1} << 24) / (problem.rows * s.C_out);
   int64_t parts = ceil_div(264, tiles);
-  for (const int64_t bound : {ceil_div(problem.depth, 256), by_memory, int64_t{64}})
-    parts = bound < parts ? bound : parts;
+  for (const int64_t bound : {ceil_div(problem.depth, 256), by_memory}) parts = bound < parts ? bound : parts;
   problem.parts = parts < 1 ? 1 : parts;
   return problem;
 }

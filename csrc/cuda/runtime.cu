@@ -44,13 +44,16 @@ struct Device {
     if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) return true;
     std::snprintf(name, sizeof(name), "%s", properties.name);
     tensor_cores = properties.major >= 8;  // of tf32 and bfloat16
-    if (enqueue(Probe{}, {1}, 0, nullptr) != cudaSuccess || cudaDeviceSynchronize() != cudaSuccess) {
-      cudaGetLastError();
+    cudaError_t probe = enqueue(Probe{}, {1}, 0, nullptr);
+    if (probe == cudaSuccess) probe = cudaDeviceSynchronize();
+    if (probe != cudaSuccess) cudaGetLastError();
+    if (probe == cudaErrorNoKernelImageForDevice || probe == cudaErrorInvalidDeviceFunction)
       return fail(
           "this build of pyconv has no kernels for %s (compute capability %d.%d): build it on this machine, "
           "or with PYCONV_CUDA=ON",
           properties.name, properties.major, properties.minor);
-    }
+    if (probe != cudaSuccess)
+      return fail("%s does not run kernels: %s", properties.name, cudaGetErrorString(probe));
     // Freed memory stays with the process: a warm loop asks the system for none.
     cudaMemPool_t pool;
     uint64_t threshold = UINT64_MAX;
@@ -88,11 +91,18 @@ Status allocate(size_t bytes, void** memory) {
 void release(void* memory) {
   cudaFreeAsync(memory, device().stream);
 }
-Status copy_in(void* to, const void* host, size_t bytes) {
-  return status_of(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, device().stream));
-}
 Status synchronize() {
   return status_of(cudaStreamSynchronize(device().stream));
+}
+Status synchronize_all() {
+  return status_of(cudaDeviceSynchronize());
+}
+// Pageable memory has been staged when the copy returns; memory that somebody pinned is still being read.
+Status copy_in(void* to, const void* host, size_t bytes) {
+  cudaPointerAttributes attributes{};
+  if (cudaPointerGetAttributes(&attributes, host) != cudaSuccess) cudaGetLastError();
+  const Status status = status_of(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, device().stream));
+  return status.message || attributes.type == cudaMemoryTypeUnregistered ? status : synchronize();
 }
 Status copy_out(void* host, const void* from, size_t bytes) {
   const Status status = status_of(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, device().stream));
@@ -108,9 +118,12 @@ Status fill(void* on, void* memory, uint8_t value, size_t bytes) {
 // A stream of its own: what other threads enqueue meanwhile does not get into the graph.
 Status begin_capture(void** on) {
   cudaStream_t apart = nullptr;
-  const cudaError_t error = cudaStreamCreateWithFlags(&apart, cudaStreamNonBlocking);
+  cudaError_t error = cudaStreamCreateWithFlags(&apart, cudaStreamNonBlocking);
+  if (error != cudaSuccess) return status_of(error);
+  error = cudaStreamBeginCapture(apart, cudaStreamCaptureModeRelaxed);
+  if (error != cudaSuccess) cudaStreamDestroy(apart);
   *on = apart;
-  return status_of(error != cudaSuccess ? error : cudaStreamBeginCapture(apart, cudaStreamCaptureModeRelaxed));
+  return status_of(error);
 }
 Status end_capture(void* on, void** graph) {
   cudaGraph_t captured = nullptr;
@@ -146,6 +159,7 @@ const DeviceFunctions kDeviceFunctions{
     .copy = copy,
     .fill = fill,
     .synchronize = synchronize,
+    .synchronize_all = synchronize_all,
     .begin_capture = begin_capture,
     .end_capture = end_capture,
     .replay = replay,

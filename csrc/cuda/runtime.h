@@ -42,8 +42,11 @@ cudaError_t enqueue(const Kernel& kernel, Grid grid, size_t shared_bytes, cudaSt
 }
 #endif
 
+// A failure is taken off the thread's record: the next launch shall not report it again.
 inline Status status_of(cudaError_t error) {
-  return error == cudaSuccess ? kOk : Status{cudaGetErrorString(error)};
+  if (error == cudaSuccess) return kOk;
+  cudaGetLastError();
+  return {cudaGetErrorString(error)};
 }
 
 // Enqueues a kernel; an empty grid is done at once.

@@ -11,7 +11,9 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInsufficientDriver = 35,
+  cudaErrorInvalidDeviceFunction = 98,
   cudaErrorNoDevice = 100,
+  cudaErrorNoKernelImageForDevice = 209,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchTimeout = 702,
   cudaErrorStreamCaptureInvalidated = 901,
@@ -30,6 +32,11 @@ using cudaGraph_t = emulator::Graph*;
 using cudaGraphExec_t = emulator::Graph*;
 using cudaMemPool_t = void*;
 
+enum cudaMemoryType { cudaMemoryTypeUnregistered = 0 };
+struct cudaPointerAttributes {
+  cudaMemoryType type;
+};
+
 struct cudaDeviceProp {
   char name[256];
   int major, minor;
@@ -42,6 +49,7 @@ cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer);
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device);
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -288,13 +289,14 @@ struct Stream {
   std::vector<std::function<cudaError_t()>> work;
   Graph* capturing = nullptr;
 };
+std::set<cudaStream_t> streams;
 struct Graph {
   std::vector<std::function<cudaError_t()>> work;
 };
 
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
   const std::lock_guard lock(mutex);
-  if (machine_lacks("kernels")) return cudaErrorInvalidValue;
+  if (machine_lacks("kernels")) return cudaErrorNoKernelImageForDevice;
   if (!stream) return work();
   (stream->capturing ? stream->capturing->work : stream->work).push_back(std::move(work));
   return cudaSuccess;
@@ -333,6 +335,15 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+  const std::lock_guard lock(emulator::mutex);
+  for (cudaStream_t stream : emulator::streams)
+    if (const cudaError_t error = stream->capturing ? cudaSuccess : cudaStreamSynchronize(stream);
+        error != cudaSuccess)
+      return error;
+  return cudaSuccess;
+}
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
+  attributes->type = cudaMemoryTypeUnregistered;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
@@ -343,11 +354,14 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new emulator::Stream;
+  const std::lock_guard lock(emulator::mutex);
+  *stream = *emulator::streams.insert(new emulator::Stream).first;
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const std::lock_guard lock(emulator::mutex);
+  emulator::streams.erase(stream);
   delete stream;
   return cudaSuccess;
 }

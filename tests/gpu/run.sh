@@ -42,10 +42,20 @@ second=$("$PYTHON" tests/gpu/bits.py)
 echo "$first" | tail -1
 
 if [ -z "$dry" ]; then
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
   for check in memcheck racecheck; do
     echo "== compute-sanitizer $check"
-    timeout 150 compute-sanitizer --tool "$check" --error-exitcode 1 --kernel-regex kns=pyconv \
-      "$PYTHON" tests/gpu/bits.py --small | tail -3
+    if timeout 180 compute-sanitizer --tool "$check" --error-exitcode 1 --kernel-regex kns=pyconv \
+      "$PYTHON" tests/gpu/bits.py --small > "$log" 2>&1; then
+      tail -2 "$log"
+    elif grep -q "Device not supported" "$log"; then
+      echo "left out: the sanitizer does not support this device"
+    else
+      echo "failed, with status $? (124: it ran for more than three minutes)" >&2
+      tail -60 "$log" >&2
+      exit 1
+    fi
   done
 fi
 echo "all checks passed"
