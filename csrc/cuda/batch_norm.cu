@@ -112,7 +112,10 @@ struct MergeMoments {
       all.merge(one);
     }
     for (int mask = kWarp / 2; mask; mask /= 2) {
-      const Moments other = shuffle_xor(all, mask);
+      Moments other;
+      other.count = shuffle_xor(all.count, mask);
+      other.mean = shuffle_xor(all.mean, mask);
+      other.squares = shuffle_xor(all.squares, mask);
       all.merge(other);
     }
     if (lane_index()) return;

@@ -51,16 +51,10 @@ PYCONV_DEVICE void barrier() {
   __syncthreads();
 }
 
-// The value (whole words) of the lane whose number differs by `mask`; all lanes of the warp take part.
+// The value of the lane whose number differs by `mask`; all lanes of the warp take part.
 template <class T>
 PYCONV_DEVICE T shuffle_xor(T value, int mask) {
-  static_assert(sizeof(T) % 4 == 0);
-  uint32_t words[sizeof(T) / 4];
-  memcpy(words, &value, sizeof(T));
-#pragma unroll
-  for (auto& word : words) word = __shfl_xor_sync(0xffffffffu, word, mask);
-  memcpy(&value, words, sizeof(T));
-  return value;
+  return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 
 PYCONV_DEVICE float bits_as_float(uint32_t bits) {
