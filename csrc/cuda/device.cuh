@@ -64,11 +64,17 @@ PYCONV_DEVICE uint32_t float_as_bits(float value) {
   return __float_as_uint(value);
 }
 
+// What needs compute capability 8.0 does nothing below: has_tensor_cores() keeps such kernels from older GPUs.
+
 // To the nearest number of tf32's 10 bits of mantissa, ties away from zero; NaN stays NaN.
 PYCONV_DEVICE float round_to_tf32(float value) {
+#if __CUDA_ARCH__ >= 800
   uint32_t bits;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
   return __uint_as_float(bits);
+#else
+  return value;
+#endif
 }
 // Two bfloat16 (nearest, ties to even), the first in the low half.
 PYCONV_DEVICE uint32_t pack_bfloat16(float low, float high) {
