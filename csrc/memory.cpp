@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
 #include <stdexcept>
@@ -82,6 +83,12 @@ std::shared_ptr<void> allocate(size_t bytes, const DeviceFunctions* device) {
   if (const Status status = device->allocate(bytes, &block); status.message)
     throw std::runtime_error("[memory] " + std::to_string(bytes) + " bytes on the GPU: " + status.message);
   return {block, device->release};
+}
+
+Status clear(const DeviceFunctions* device, void* stream, void* memory, size_t bytes) {
+  if (device) return device->fill(stream, memory, 0, bytes);
+  if (bytes) std::memset(memory, 0, bytes);
+  return kOk;
 }
 
 MemoryStatistics memory_statistics() {

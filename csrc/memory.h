@@ -15,6 +15,9 @@ std::shared_ptr<void> allocate(size_t bytes);
 // The same on a device, or on the host for null. Throws std::runtime_error where the device has no more.
 std::shared_ptr<void> allocate(size_t bytes, const DeviceFunctions* device);
 
+// Zeros, now on the host (null) or in the order of the stream on a device.
+Status clear(const DeviceFunctions* device, void* stream, void* memory, size_t bytes);
+
 struct MemoryStatistics {
   size_t allocated_bytes;  // in use
   size_t cached_bytes;     // freed and kept

@@ -166,7 +166,7 @@ class Sequential(Configurable):
         with self._lock:
             slots = [values.numpy().copy() for _, _, values in self.slot_arrays()]
             trained = self._flat is not None
-            self._make_state(_core.empty((0,), "float32", device).device)
+            self._make_state(device)  # or raises, before anything is changed
             self._move_parameters()
             self._flat = None
             self._plans.clear()
@@ -178,10 +178,10 @@ class Sequential(Configurable):
 
     def _make_state(self, device):
         """Make what kernels read and write beside parameters, on `device`."""
-        self.device = device
         self.totals, self._evaluation_totals = training.Totals(device), training.Totals(device)
         self.rng = training.new_rng(device)
         self.hyper = _core.empty((4,), "float32", device)
+        self.device = device
 
     def _move_parameters(self):
         for parameter in self.parameters:

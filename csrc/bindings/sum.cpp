@@ -18,11 +18,8 @@ void bind_reduction(py::module_& module, const char* name, Reduction Kernels::* 
         submit(op, {&x, &total},
                [run = op.kernels->*entry, device = op.backend->device, fresh = !out, size = x.size(), scale,
                 x = x.as<float>(), total = total.as<double>()](const Context& context) {
-                 if (fresh && !device) *total = 0;
-                 if (fresh && device)
-                   if (const Status status = device->fill(context.stream, total, 0, sizeof(*total));
-                       status.message)
-                     return status;
+                 const Status status = fresh ? clear(device, context.stream, total, sizeof(*total)) : kOk;
+                 if (status.message) return status;
                  return run(context, size, scale, x, total);
                });
         return total;

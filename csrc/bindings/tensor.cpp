@@ -421,13 +421,10 @@ void bind_tensor(py::module_& module) {
       "zeros",
       [](Shape shape, const std::string& dtype, const std::string& device) {
         const Tensor tensor = empty(std::move(shape), dtype_of(dtype), device_of(device));
-        if (const DeviceFunctions* functions = tensor.functions()) {
-          if (const Status status = functions->fill(functions->stream(), tensor.data, 0, tensor.bytes());
-              status.message)
-            throw std::runtime_error("[zeros] " + std::string(status.message));
-        } else if (tensor.bytes()) {
-          std::memset(tensor.data, 0, tensor.bytes());
-        }
+        const DeviceFunctions* device_functions = tensor.functions();
+        void* stream = device_functions ? device_functions->stream() : nullptr;
+        if (const Status status = clear(device_functions, stream, tensor.data, tensor.bytes()); status.message)
+          throw std::runtime_error("[zeros] " + std::string(status.message));
         return tensor;
       },
       py::arg("shape"), py::arg("dtype") = "float32", py::arg("device") = "cpu");

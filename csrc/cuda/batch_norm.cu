@@ -1,5 +1,5 @@
 // Batch normalisation (Ioffe and Szegedy, https://arxiv.org/abs/1502.03167): blocks reduce parts of the rows, one
-// thread a channel merges the parts in order, then all elements are passed over once.
+// warp a channel merges the parts in a fixed order, then all elements are passed over once.
 #include "../formulas.h"
 #include "cuda.h"
 

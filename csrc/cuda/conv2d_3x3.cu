@@ -59,8 +59,8 @@ PYCONV_DEVICE void copy_halo(float* halo, const TilePlace& place, const Correlat
   });
 }
 
-// Fragments of the tensor cores' products from floats in shared memory: element (outer, depth) at
-// p[outer * kOuter + depth * kDepth], with strides that meet no bank twice.
+// Fragments of the tensor cores' products from floats in shared memory, by the address of the lane's outer element
+// and the distance between depths; the strides keep a warp's loads off each other's banks.
 struct Tf32 {
   static constexpr int kDepth = 8;  // of one product
   static constexpr int kRowStride = 36, kRowStrideAcross = 40, kColumnStride = 72;
@@ -73,7 +73,7 @@ struct Tf32 {
     a[0] = round_to_tf32(q[0]), a[1] = round_to_tf32(q[eight]);
     a[2] = round_to_tf32(q[4 * depth_stride]), a[3] = round_to_tf32(q[eight + 4 * depth_stride]);
   }
-  // As load_a; depths 4 to 7 lie `upper` further than depths 0 to 3.
+  // As load_a, without the outer elements eight further.
   static PYCONV_DEVICE void load_b(B& b, const float* p, int depth_stride) {
     const float* q = p + lane_index() % 4 * depth_stride;
     b[0] = round_to_tf32(q[0]), b[1] = round_to_tf32(q[4 * depth_stride]);
@@ -333,7 +333,8 @@ bool fits_3x3(const Context& context, const Conv2dShape& s, const void* a, const
   return context.precision != Precision::kFloat32 && has_tensor_cores() && s.KH == 3 && s.KW == 3 &&
          s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1 &&
          s.pad_top <= 2 && s.pad_left <= 2 && s.C_in % 4 == 0 && s.C_out % 4 == 0 && s.C_in >= 16 &&
-         s.C_out >= 16 && aligned(a) && aligned(b) && aligned(c);
+         s.C_out >= 16 && s.N * s.H * s.W < INT32_MAX && s.N * s.OH * s.OW < INT32_MAX &&
+         9 * s.C_in * s.C_out < INT32_MAX && aligned(a) && aligned(b) && aligned(c);
 }
 
 Correlation3x3 correlation_3x3(const Conv2dShape& s) {

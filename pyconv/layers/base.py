@@ -52,7 +52,7 @@ class Parameter:
 
     def move(self, tensor):
         """Keep the values in `tensor` from now on."""
-        tensor.assign(self.tensor.numpy())
+        tensor.copy_from(self.tensor)
         self.tensor = tensor
         self.moves += 1
 
