@@ -25,24 +25,44 @@ PYCONV_PORTABLE void write_statistics(const BatchNormStatistics& s, int64_t c, i
     s.running_variance[c] = static_cast<float>(momentum * s.running_variance[c] + (1 - momentum) * variance);
 }
 
-// What a reduction writes for channel c, from the sums of d and d * (x - mean).
+// y = scale * (x - mean) + shift, the mean taken off before scaling: what a float cannot hold of the mean goes
+// into this shift. After write_statistics.
+PYCONV_PORTABLE float shift_about_mean(const BatchNormStatistics& s, int64_t c, double mean) {
+  return static_cast<float>((s.beta ? s.beta[c] : 0) - (mean - double{s.mean[c]}) * double{s.scale[c]});
+}
+
+// dx = scale * d + slope * (x - mean) + shift.
+struct BatchNormGradient {
+  double scale, slope, shift;
+};
+// The gradient of a batch normalisation over M rows of channel c, from the sums of d and d * (x - mean). Writes
+// dgamma and dbeta (null to skip).
+PYCONV_PORTABLE BatchNormGradient batch_norm_gradient(int64_t M, int64_t c, const float* gamma, const float* rstd,
+                                                      double sum, double product, float* dgamma, float* dbeta) {
+  const double count = static_cast<double>(M > 1 ? M : 1), r = rstd[c], scale = (gamma ? gamma[c] : 1) * r;
+  if (dbeta) dbeta[c] = static_cast<float>(sum);
+  if (dgamma) dgamma[c] = static_cast<float>(product * r);
+  return {scale, -scale * r * (product * r) / count, -scale * sum / count};
+}
+
+// What a reduction writes for channel c, from the same sums.
 PYCONV_PORTABLE void write_reduction(const BatchNormReduction& r, int64_t C, int64_t c, double sum,
                                      double product) {
-  const double count = static_cast<double>(r.M > 1 ? r.M : 1), rstd = r.rstd[c];
-  const double scale = (r.gamma ? r.gamma[c] : 1) * rstd, dgamma = product * rstd;
-  if (r.dbeta) r.dbeta[c] = static_cast<float>(sum);
-  if (r.dgamma) r.dgamma[c] = static_cast<float>(dgamma);
-  const double slope = -scale * rstd * dgamma / count;
-  r.coefficients[c] = static_cast<float>(scale);
-  r.coefficients[C + c] = static_cast<float>(slope);
-  r.coefficients[2 * C + c] = static_cast<float>(-scale * sum / count - slope * r.mean[c]);
+  const BatchNormGradient g = batch_norm_gradient(r.M, c, r.gamma, r.rstd, sum, product, r.dgamma, r.dbeta);
+  r.coefficients[c] = static_cast<float>(g.scale);
+  r.coefficients[C + c] = static_cast<float>(g.slope);
+  r.coefficients[2 * C + c] = static_cast<float>(g.shift - g.slope * r.mean[c]);
+}
+
+// What a batch normalisation multiplies by in prediction.
+PYCONV_PORTABLE double inference_scale(float epsilon, int64_t c, const float* gamma, const float* variance) {
+  return (gamma ? gamma[c] : 1) / ::sqrt(double{variance[c]} + double{epsilon});
 }
 
 // The Normalization of a batch normalisation in prediction.
 PYCONV_PORTABLE void write_fold(float epsilon, int64_t c, const float* gamma, const float* beta, const float* mean,
                                 const float* variance, float* scale, float* shift) {
-  const double factor = (gamma ? gamma[c] : 1) / ::sqrt(double{variance[c]} + double{epsilon});
-  scale[c] = static_cast<float>(factor);
+  scale[c] = static_cast<float>(inference_scale(epsilon, c, gamma, variance));
   shift[c] = static_cast<float>((beta ? beta[c] : 0) - mean[c] * double{scale[c]});
 }
 

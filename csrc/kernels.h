@@ -186,16 +186,17 @@ struct Conv2dGradient {
   int32_t relu;           // between convolution and normalisation
   Normalization normalization;
   const float* coefficients;
-  float* dy;  // written for backward_input; null to skip
+  float* dy;  // written for backward_input; null to skip (but see kNeedsGradient)
 };
 
 // What conv2d_fusions answers.
 enum Conv2dFusion : uint32_t {
-  kFuseEpilogue = 1,   // conv2d_fused: ReLU, statistics, output
-  kFusePool = 2,       // conv2d_fused: pooled
-  kFuseInput = 4,      // conv2d_fused and conv2d_backward_weight_fused: a Normalization of x
-  kFuseReduction = 8,  // conv2d_backward_input_fused
-  kFuseGradient = 16,  // conv2d_backward_weight_fused
+  kFuseEpilogue = 1,    // conv2d_fused: ReLU, statistics, output
+  kFusePool = 2,        // conv2d_fused: pooled
+  kFuseInput = 4,       // conv2d_fused and conv2d_backward_weight_fused: a Normalization of x
+  kFuseReduction = 8,   // conv2d_backward_input_fused
+  kFuseGradient = 16,   // conv2d_backward_weight_fused
+  kNeedsGradient = 32,  // which then cannot do without dy
 };
 
 struct FusedKernels {

@@ -27,6 +27,12 @@ struct Pool2dShape {
   int32_t count_include_pad;  // average pooling only: divide by the window, or by its valid part
 };
 
+// Windows of 2x2, stride 2, all inside the input.
+PYCONV_PORTABLE bool windows_are_2x2(const Pool2dShape& s) {
+  return s.KH == 2 && s.KW == 2 && s.stride_h == 2 && s.stride_w == 2 && s.dilation_h == 1 && s.dilation_w == 1 &&
+         !s.pad_top && !s.pad_left && 2 * s.OH <= s.H && 2 * s.OW <= s.W;
+}
+
 // x (M, C): M = N * H * W rows of C channels.
 struct BatchNormShape {
   int64_t M, C;

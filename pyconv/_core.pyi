@@ -29,6 +29,7 @@ FUSE_POOL: int
 FUSE_INPUT: int
 FUSE_REDUCTION: int
 FUSE_GRADIENT: int
+NEEDS_GRADIENT: int
 
 class Tensor:
     """A contiguous array that owns its memory or borrows it and keeps the owner alive."""

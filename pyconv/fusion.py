@@ -31,7 +31,7 @@ def fuse(trace):
     if not _core.has_fused_kernels(trace.device):
         return
     if trace.training:
-        trace.calls = _TrainingFusion(trace).calls
+        trace.calls = _TrainingFusion(trace.calls, trace.device).calls
     else:
         trace.constants, trace.calls = _fuse_prediction(trace)
 
@@ -125,9 +125,10 @@ def _halves(pool):
     return fits and x.shape[1:3] == (2 * y.shape[1], 2 * y.shape[2])
 
 
-def _fusions(call, x, weight_shape, prepared=False):
+def _fusions(call, x, weight_shape, device, prepared=False):
     """Return what the backend fuses with the convolution of `call`."""
-    return _core.conv2d_fusions(x.shape, weight_shape, **_geometry(call), prepared=prepared)
+    options = {"prepared": prepared, "device": device}
+    return _core.conv2d_fusions(x.shape, weight_shape, **_geometry(call), **options)
 
 
 def _geometry(call):
@@ -142,23 +143,23 @@ def _names(*calls):
 
 
 class _TrainingFusion:
-    def __init__(self, trace):
-        self._uses = _Uses(trace.calls)
+    def __init__(self, calls, device):
+        self._uses, self._device = _Uses(calls), device
         self._replaced = {}  # call -> the calls in its place
         self._normalizations = {}  # storage -> (Buffer, arguments) of an output whose readers normalise it
-        convolutions = [call for call in trace.calls if call.op == "conv2d"]
+        convolutions = [call for call in calls if call.op == "conv2d"]
         chains = [chain for call in convolutions if (chain := self._chain(call))]
         for chain in chains:
             self._fuse_forward(chain)
         for chain in chains:
             self._fuse_backward(chain)
-        self._fuse_other_readers(trace.calls)
-        self.calls = [new for call in trace.calls for new in self._replaced.get(call, [call])]
+        self._fuse_other_readers(calls)
+        self.calls = [new for call in calls for new in self._replaced.get(call, [call])]
 
     def _chain(self, convolution):
         """Return the convolution's chain with its gradients, or None where it cannot be fused."""
         a = convolution.arguments
-        offered = _fusions(convolution, a["x"], a["weight"].shape)
+        offered = _fusions(convolution, a["x"], a["weight"].shape, self._device)
         if not (offered & _core.FUSE_EPILOGUE and offered & _core.FUSE_GRADIENT):
             return None
         uses, chain = self._uses, _find_chain(self._uses, convolution, "batch_norm")
@@ -251,6 +252,8 @@ class _TrainingFusion:
             self._reduce(chain, d, made["coefficients"], first)
         if chain.input:
             made["dy"] = chain.input.arguments["dy"]
+        elif chain.offered & _core.NEEDS_GRADIENT:
+            made["dy"] = Buffer(chain.stored.shape)
         fused = self._weight_call(weight, d, made, _names(*chain.gradients))
         self._replace(weight, fused)
 
@@ -273,7 +276,7 @@ class _TrainingFusion:
         writer = self._uses.writer.get(d.storage)
         if writer and writer.op == "conv2d_backward_input" and writer.arguments["dx"].shape == d.shape:
             a = writer.arguments
-            if _fusions(writer, a["dx"], a["weight"].shape) & _core.FUSE_REDUCTION:
+            if _fusions(writer, a["dx"], a["weight"].shape, self._device) & _core.FUSE_REDUCTION:
                 same = ("dy", "weight", "x_shape", *_GEOMETRY, "dx")
                 fused = {name: a[name] for name in same} | arguments
                 self._replace(
@@ -299,7 +302,7 @@ class _TrainingFusion:
             return False
         a = call.arguments
         shape = a["weight"].shape if call.op == "conv2d" else a["weight_shape"]
-        return bool(_fusions(call, x, shape) & _core.FUSE_INPUT)
+        return bool(_fusions(call, x, shape, self._device) & _core.FUSE_INPUT)
 
     def _input(self, arguments):
         """Return the arguments x, x_scale, x_shift, x_relu of a convolution that reads arguments["x"]."""
@@ -342,13 +345,16 @@ def _fuse_prediction(trace):
         if call.op != "conv2d":
             continue
         a = call.arguments
-        offered = _fusions(call, a["x"], a["weight"].shape, prepared=True)
+        offered = _fusions(call, a["x"], a["weight"].shape, trace.device, prepared=True)
         if not offered & _core.FUSE_EPILOGUE:
             continue
         chain = _find_chain(uses, call, "batch_norm_inference")
         if chain.pool and not offered & _core.FUSE_POOL:
             chain.pool = None
-        prepared = Buffer((_core.conv2d_prepared_size(a["x"].shape, a["weight"].shape, **_geometry(call)),))
+        floats = _core.conv2d_prepared_size(
+            a["x"].shape, a["weight"].shape, **_geometry(call), device=trace.device
+        )
+        prepared = Buffer((floats,))
         constants.append(
             Call(
                 "conv2d_prepare",

@@ -33,6 +33,25 @@ def assert_close(actual, expected, *, length=1, scale=0.0):
         np.testing.assert_allclose(actual[finite], expected[finite], rtol=0, atol=tolerance)
 
 
+# Of products in each precision: relative error in the Frobenius norm (docs/cuda.md).
+BUDGETS = {"float32": 1e-5, "tf32": 1e-3, "bfloat16": 1e-2}
+
+
+def assert_within(actual, expected, precision):
+    """Compare with the reference in the precision's budget."""
+    error = np.linalg.norm(actual - expected) / max(np.linalg.norm(expected), 1e-30)
+    assert error < BUDGETS[precision]
+
+
+def assert_product(actual, expected, **options):
+    """`assert_close`, or `assert_within` where the selected backend multiplies in less than float32."""
+    if _core.default_device() == "cpu" or _core.precision() == "float32":
+        assert_close(actual, expected, **options)
+    else:
+        assert actual.shape == expected.shape
+        assert_within(actual, expected, _core.precision())
+
+
 def check_gradient(function, x, gradient, *, step=1e-6):
     """Hold `gradient` of a scalar function at x to central differences in float64."""
     numeric = np.empty(x.shape)

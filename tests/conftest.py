@@ -5,6 +5,8 @@ from cuda_backends import CUDA
 
 from pyconv import _core
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
 # The `backend` fixture holds for all examples of a test, which is what is meant.
 hypothesis.settings.register_profile(
     "pyconv",
@@ -32,6 +34,19 @@ def backend(request):
     previous, precision = _core.backend(), _core.precision()
     _core.select_backend(request.param)
     _core.set_precision("float32")
+    yield request.param
+    _core.select_backend(previous)
+    _core.set_precision(precision)
+
+
+@pytest.fixture(params=[*_core.available_backends(), *(f"{c}-{p}" for c in CUDA for p in PRECISIONS)])
+def kernels(request):
+    """As `backend`, and on CUDA in each precision, whose kernels are others."""
+    previous, precision = _core.backend(), _core.precision()
+    name = request.param.rsplit("-", 1)
+    if name[-1] in PRECISIONS:
+        _core.set_precision(name[-1])
+    _core.select_backend(name[0] if name[-1] in PRECISIONS else request.param)
     yield request.param
     _core.select_backend(previous)
     _core.set_precision(precision)

@@ -112,12 +112,19 @@ def test_no_kernel_uses_local_memory(code):
         ("Gemm.*Tf32Math", r"HMMA\.1688\.F32\.TF32"),
         ("Gemm.*Bfloat16Math", r"HMMA\.16816\.F32\.BF16"),
         ("Gemm.*Float32Math", "FFMA"),
-        ("Correlate.*Tf32", r"HMMA\.1688\.F32\.TF32"),
-        ("Correlate.*Bfloat16", r"HMMA\.16816\.F32\.BF16"),
-        ("Correlate", "LDGSTS"),  # cp.async
+        ("9Correlate.*Tf32", r"HMMA\.1688\.F32\.TF32"),
+        ("9Correlate.*Bfloat16", r"HMMA\.16816\.F32\.BF16"),
+        ("9Correlate", "LDGSTS"),  # cp.async
+        ("9Correlate", r"LDS\.128"),  # two fragments of weights at once
+        ("FewChannels", r"HMMA\.1688\.F32\.TF32"),
+        ("BackwardWeightFewChannels", r"LDG\.E\.128"),
         ("BackwardWeight3x3.*Tf32", r"HMMA\.1688\.F32\.TF32"),
         ("BackwardWeight3x3.*Bfloat16", r"HMMA\.16816\.F32\.BF16"),
         ("BackwardWeight3x3", "LDGSTS"),
+        ("BackwardWeight3x3.*Bfloat16", r"LDSM\.16\.MT88\.4"),
+        ("EachPack.*Normalize.*Li4E", r"LDG\.E\.128"),
+        ("EachPack.*Normalize.*Li4E", r"STG\.E\.128"),
+        ("EachPack.*MakeGradient.*Li4E", r"LDG\.E\.128"),
     ],
 )
 def test_kernels_use_the_tensor_cores_and_copy_ahead(code, kernel, instruction):

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 import references
-from checks import normal
+from checks import BUDGETS, assert_within, normal
 from cuda_backends import CUDA
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +13,6 @@ from shape_cases import Conv2dCase
 
 from pyconv import _core, ops
 
-# Relative error, in the Frobenius norm.
-BUDGETS = {"float32": 1e-5, "tf32": 1e-3, "bfloat16": 1e-2}
 CASES = {
     "one_tile": Conv2dCase((1, 8, 16, 32), (3, 3, 32, 64), 1, "same"),
     "tails": Conv2dCase((2, 9, 19, 36), (3, 3, 36, 68), 1, "same"),
@@ -41,11 +39,6 @@ def precision(request):
     yield request.param
     _core.select_backend(previous[0])
     _core.set_precision(previous[1])
-
-
-def assert_within(actual, expected, precision):
-    error = np.linalg.norm(actual - expected) / max(np.linalg.norm(expected), 1e-30)
-    assert error < BUDGETS[precision]
 
 
 @functools.cache

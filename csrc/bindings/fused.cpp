@@ -292,6 +292,7 @@ void bind_fused(py::module_& module) {
   module.attr("FUSE_INPUT") = static_cast<uint32_t>(kFuseInput);
   module.attr("FUSE_REDUCTION") = static_cast<uint32_t>(kFuseReduction);
   module.attr("FUSE_GRADIENT") = static_cast<uint32_t>(kFuseGradient);
+  module.attr("NEEDS_GRADIENT") = static_cast<uint32_t>(kNeedsGradient);
   module.def("conv2d_fusions", &conv2d_fusions, py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(),
              kStride, kPadding, kDilation, kGroups, py::arg("prepared") = false, py::arg("device") = "cpu");
   module.def("conv2d_prepared_size", &conv2d_prepared_size, py::arg("x_shape"), py::arg("weight_shape"),

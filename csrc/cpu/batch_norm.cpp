@@ -192,8 +192,7 @@ Status batch_norm(const Context& context, const BatchNormShape& s, const float* 
     const double total = folded.total(0, c), m = total / static_cast<double>(max(1, s.M));
     write_sums(statistics, c, s.M, total, folded.total(1, c));
     folded.mean[c] = mean[c];
-    // Here the mean is taken off before scaling: what a float cannot hold of it goes into the shift.
-    folded.shift[c] = static_cast<float>((beta ? beta[c] : 0) - (m - double{mean[c]}) * double{folded.scale[c]});
+    folded.shift[c] = shift_about_mean(statistics, c, m);
   }
   normalize(folded, x, y);
   return kOk;
@@ -204,8 +203,7 @@ Status batch_norm_inference(const Context& context, const BatchNormShape& s, con
   const Folded folded(s, context.workspace);
   for (int64_t c = 0; c < s.C; ++c) {
     folded.mean[c] = mean[c];
-    folded.scale[c] =
-        static_cast<float>((gamma ? gamma[c] : 1) / __builtin_sqrt(double{variance[c]} + double{s.epsilon}));
+    folded.scale[c] = static_cast<float>(inference_scale(s.epsilon, c, gamma, variance));
     folded.shift[c] = beta ? beta[c] : 0;
   }
   normalize(folded, x, y);
@@ -219,15 +217,12 @@ Status batch_norm_backward(const Context& context, const BatchNormShape& s, cons
   for (int64_t c = 0; c < s.C; ++c) folded.mean[c] = mean[c];
   folded.repeat(folded.mean);
   reduce_gradients<false>(folded, dy, x);
-  const double count = static_cast<double>(max(1, s.M));
   for (int64_t c = 0; c < s.C; ++c) {
-    const double r = rstd[c], scale = (gamma ? gamma[c] : 1) * r;
-    const double sum = folded.total(0, c), sum_xhat = folded.total(1, c) * r;
-    if (dbeta) dbeta[c] = static_cast<float>(sum);
-    if (dgamma) dgamma[c] = static_cast<float>(sum_xhat);
-    folded.scale[c] = static_cast<float>(scale);
-    folded.slope[c] = static_cast<float>(-scale * r * sum_xhat / count);
-    folded.shift[c] = static_cast<float>(-scale * sum / count);
+    const BatchNormGradient g =
+        batch_norm_gradient(s.M, c, gamma, rstd, folded.total(0, c), folded.total(1, c), dgamma, dbeta);
+    folded.scale[c] = static_cast<float>(g.scale);
+    folded.slope[c] = static_cast<float>(g.slope);
+    folded.shift[c] = static_cast<float>(g.shift);
   }
   folded.repeat(folded.scale);
   folded.repeat(folded.slope);

@@ -32,12 +32,6 @@ PYCONV_INLINE void write_best(const B& best, float* y, Index* argmax, int64_t i)
   if (argmax) store_int<Lanes<sizeof(best.value) / 4>>(argmax + i, best.offset);
 }
 
-// Windows of 2x2, stride 2, all inside the input.
-bool windows_are_2x2(const Pool2dShape& s) {
-  return s.KH == 2 && s.KW == 2 && s.stride_h == 2 && s.stride_w == 2 && s.dilation_h == 1 && s.dilation_w == 1 &&
-         !s.pad_top && !s.pad_left && 2 * s.OH <= s.H && 2 * s.OW <= s.W;
-}
-
 template <bool kSigned, class Index>
 PYCONV_INLINE void max_pool2d_row_2x2(const Pool2dShape& s, const float* x, const float* sign, float* y,
                                       Index* argmax) {

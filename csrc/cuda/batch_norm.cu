@@ -1,7 +1,7 @@
 // Batch normalisation (Ioffe and Szegedy, https://arxiv.org/abs/1502.03167): blocks reduce parts of the rows, one
 // warp a channel merges the parts in a fixed order, then all elements are passed over once.
 #include "../formulas.h"
-#include "cuda.h"
+#include "batch_norm.cuh"
 
 namespace pyconv::cuda {
 
@@ -10,199 +10,152 @@ namespace {
 constexpr int kColumns = 32, kRows = 8;  // of a reducing block's threads: channels, and rows side by side
 constexpr int64_t kRowsPerPart = 16 * kRows, kMostParts = 512;
 
-int64_t parts_of(const BatchNormShape& s) {
-  const int64_t parts = ceil_div(s.M, kRowsPerPart);
+int64_t parts_of(int64_t M) {
+  const int64_t parts = ceil_div(M, kRowsPerPart);
   return parts < 1 ? 1 : parts < kMostParts ? parts : kMostParts;
 }
 
-// The workspace: two doubles for each channel of each part, then a pass's coefficients (3, C).
-struct Workspace {
-  double* sums;
-  float* coefficients;
-  Workspace(const BatchNormShape& s, void* memory)
-      : sums(static_cast<double*>(memory)), coefficients(reinterpret_cast<float*>(sums + parts_of(s) * 2 * s.C)) {}
-};
-
-// What a thread collects over its rows of one channel, and how two such are joined.
-struct Moments {  // Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm", 1979
-  double count = 0, mean = 0, squares = 0;
-  PYCONV_DEVICE void merge(const Moments& other) {
-    const double total = count + other.count, delta = other.mean - mean;
-    if (other.count == 0) return;
-    mean += delta * (other.count / total);
-    squares += other.squares + delta * delta * (count * other.count / total);
-    count = total;
-  }
-};
-
-// Rows of a part of M rows.
-struct Part {
-  int64_t begin, end;
-  PYCONV_DEVICE Part(int64_t M, int64_t parts, int64_t part)
-      : begin(M * part / parts), end(M * (part + 1) / parts) {}
-};
-
 // Each thread's value joined over the rows of a block, in order; of use in the threads of row 0.
-template <class T, class Merge>
-PYCONV_DEVICE T join_rows(const T& mine, const Merge& merge) {
+template <class T>
+PYCONV_DEVICE T join_rows(const T& mine) {
   T* values = shared<T>();
   values[thread_index()] = mine;
   barrier();
   T joined = mine;
   for (int row = 1; row < kRows && thread_index() < kColumns; ++row)
-    merge(joined, values[row * kColumns + thread_index()]);
+    joined.merge(values[row * kColumns + thread_index()]);
   return joined;
 }
 
-constexpr int kMergeThreads = 128;
-
-Grid merging_grid(const BatchNormShape& s) {
-  return {ceil_div(s.C, kMergeThreads / kWarp)};
-}
-PYCONV_DEVICE int64_t merged_channel() {
-  return block_index() * (kMergeThreads / kWarp) + warp_index();
-}
-
-struct ReduceMoments {
+// Collect: T (Moments, Products) of(c, first row, end, step) over its rows. Blocks: channels, parts.
+template <class T, class Collect>
+struct Reduce {
   static constexpr int kThreads = kColumns * kRows;
+  Collect collect;
   int64_t M, C, parts;
-  const float* x;
-  double* sums;  // (parts, 2, C): mean, sum of squared deviations
+  double* sums;
   PYCONV_DEVICE void operator()() const {
-    const int64_t c = block_index() * kColumns + thread_index() % kColumns;
-    const Part part(M, parts, block_index_y());
-    Moments mine;
-    const int64_t first_row = part.begin + thread_index() / kColumns;
-    if (c < C && first_row < part.end) {
-      // About the first value: as exact as a float sum over deviations, however large the mean.
-      const float about = x[first_row * C + c];
-      float sum = 0, squares = 0;
-      int64_t count = 0;
-      for (int64_t row = first_row; row < part.end; row += kRows, ++count) {
-        const float d = x[row * C + c] - about;
-        sum += d;
-        squares += d * d;
-      }
-      const double n = static_cast<double>(count), mean = sum / n;
-      mine.count = n, mine.mean = about + mean, mine.squares = squares - n * mean * mean;
-    }
-    const Moments joined = join_rows(mine, [](Moments& a, const Moments& b) { a.merge(b); });
-    if (thread_index() >= kColumns || c >= C) return;
-    sums[(block_index_y() * 2) * C + c] = joined.mean;
-    sums[(block_index_y() * 2 + 1) * C + c] = joined.squares;
+    const int64_t c = block_index() * kColumns + thread_index() % kColumns, part = block_index_y();
+    const int64_t begin = M * part / parts + thread_index() / kColumns, end = M * (part + 1) / parts;
+    T mine;
+    if (c < C && begin < end) mine = collect(c, begin, end);
+    const T joined = join_rows(mine);
+    if (thread_index() < kColumns && c < C) joined.write(sums, part, C, c);
   }
 };
 
-// A warp takes a channel: its lanes join every 32nd part, then each other in a fixed tree.
-struct MergeMoments {
-  static constexpr int kThreads = kMergeThreads;
-  BatchNormStatistics statistics;
-  int64_t M, C, parts;
+template <class T, class Collect>
+Status reduce(const Context& context, const Collect& collect, int64_t M, int64_t C, double* sums) {
+  const Reduce<T, Collect> kernel{collect, M, C, parts_of(M), sums};
+  return launch(context, kernel, {ceil_div(C, kColumns), parts_of(M)}, kernel.kThreads * sizeof(T));
+}
+
+struct CollectMoments {
+  int64_t C;
+  const float* x;
+  PYCONV_DEVICE Moments operator()(int64_t c, int64_t begin, int64_t end) const {
+    // About the first value: as exact as a float sum over deviations, however large the mean.
+    const float about = x[begin * C + c];
+    float sum = 0, squares = 0;
+    int64_t count = 0;
+    for (int64_t row = begin; row < end; row += kRows, ++count) {
+      const float d = x[row * C + c] - about;
+      sum += d;
+      squares += d * d;
+    }
+    return Moments::of(count, about, sum, squares);
+  }
+};
+
+struct CollectProducts {
+  int64_t C;
+  const float *dy, *x, *mean;
+  Normalization closes;  // for its ReLU
+  PYCONV_DEVICE Products operator()(int64_t c, int64_t begin, int64_t end) const {
+    const float about = mean[c], scale = closes.relu ? closes.scale[c] : 0;
+    const float shift = closes.relu ? closes.shift[c] : 1;
+    float sum = 0, product = 0;
+    for (int64_t row = begin; row < end; row += kRows) {
+      const float value = x[row * C + c], d = scale * value + shift <= 0 ? 0 : dy[row * C + c];
+      sum += d;
+      product += d * (value - about);
+    }
+    return {sum, product};
+  }
+};
+
+// A warp takes a channel: its lanes join every 32nd part, then each other in a fixed tree; finish(c, T).
+template <class T, class Finish>
+struct Merge {
+  static constexpr int kThreads = 128;
+  Finish finish;
+  int64_t C, parts;
   const double* sums;
-  float* coefficients;  // mean, scale, shift: y = scale * (x - mean) + shift
   PYCONV_DEVICE void operator()() const {
-    const int64_t c = merged_channel();
+    const int64_t c = block_index() * (kThreads / kWarp) + warp_index();
     if (c >= C) return;
-    Moments all;
-    for (int64_t p = lane_index(); p < parts; p += kWarp) {
-      const Part part(M, parts, p);
-      Moments one;
-      one.count = static_cast<double>(part.end - part.begin);
-      one.mean = sums[2 * p * C + c], one.squares = sums[(2 * p + 1) * C + c];
-      all.merge(one);
-    }
-    for (int mask = kWarp / 2; mask; mask /= 2) {
-      Moments other;
-      other.count = shuffle_xor(all.count, mask);
-      other.mean = shuffle_xor(all.mean, mask);
-      other.squares = shuffle_xor(all.squares, mask);
-      all.merge(other);
-    }
-    if (lane_index()) return;
+    T all;
+    for (int64_t part = lane_index(); part < parts; part += kWarp) all.merge(T::read(sums, part, C, c));
+    for (int mask = kWarp / 2; mask; mask /= 2) all.merge(all.of_lane(mask));
+    if (lane_index() == 0) finish(c, all);
+  }
+};
+
+template <class T, class Finish>
+Status merge(const Context& context, const Finish& finish, int64_t C, int64_t parts, const double* sums) {
+  const Merge<T, Finish> kernel{finish, C, parts, sums};
+  return launch(context, kernel, {ceil_div(C, kernel.kThreads / kWarp)});
+}
+
+struct FinishStatistics {
+  BatchNormStatistics statistics;
+  int64_t M;
+  float* shift_about;  // null, or of y = scale * (x - mean) + shift
+  PYCONV_DEVICE void operator()(int64_t c, const Moments& all) const {
     const double variance = all.squares / static_cast<double>(M > 1 ? M : 1);
     write_statistics(statistics, c, M, all.mean, variance < 0 ? 0 : variance);
-    // The mean is taken off before scaling: what a float cannot hold of it goes into the shift.
-    const float mean = statistics.mean[c], scale = statistics.scale[c];
-    coefficients[c] = mean;
-    statistics.shift[c] =
-        static_cast<float>((statistics.beta ? statistics.beta[c] : 0) - (all.mean - double{mean}) * double{scale});
+    if (shift_about) shift_about[c] = shift_about_mean(statistics, c, all.mean);
+  }
+};
+
+struct FinishReduction {
+  BatchNormReduction reduction;
+  int64_t C;
+  PYCONV_DEVICE void operator()(int64_t c, const Products& all) const {
+    write_reduction(reduction, C, c, all.sum, all.product);
+  }
+};
+
+struct FinishGradients {
+  int64_t M, C;
+  const float *gamma, *rstd;
+  float *dgamma, *dbeta, *coefficients;  // scale, slope, shift
+  PYCONV_DEVICE void operator()(int64_t c, const Products& all) const {
+    const BatchNormGradient g = batch_norm_gradient(M, c, gamma, rstd, all.sum, all.product, dgamma, dbeta);
+    coefficients[c] = static_cast<float>(g.scale);
+    coefficients[C + c] = static_cast<float>(g.slope);
+    coefficients[2 * C + c] = static_cast<float>(g.shift);
   }
 };
 
 // y = scale * (x - mean) + shift.
-struct Normalize {
+struct NormalizeAboutMean {
   int64_t C;
-  const float *x, *coefficients;  // (3, C)
+  const float *x, *mean, *scale, *shift;
   float* y;
   PYCONV_DEVICE void operator()(int64_t i) const {
     const int64_t c = i % C;
-    y[i] = coefficients[C + c] * (x[i] - coefficients[c]) + coefficients[2 * C + c];
+    y[i] = scale[c] * (x[i] - mean[c]) + shift[c];
   }
 };
 
-struct InferenceCoefficients {
+struct InferenceScale {
   BatchNormShape s;
-  const float *gamma, *beta, *mean, *variance;
-  float* coefficients;
+  const float *gamma, *beta, *variance;
+  float *scale, *shift;
   PYCONV_DEVICE void operator()(int64_t c) const {
-    coefficients[c] = mean[c];
-    coefficients[s.C + c] =
-        static_cast<float>((gamma ? gamma[c] : 1) / sqrt(double{variance[c]} + double{s.epsilon}));
-    coefficients[2 * s.C + c] = beta ? beta[c] : 0;
-  }
-};
-
-struct Products {
-  double sum, product;
-};
-
-struct ReduceGradients {
-  static constexpr int kThreads = kColumns * kRows;
-  int64_t M, C, parts;
-  const float *dy, *x, *mean;
-  double* sums;  // (parts, 2, C): dy, dy * (x - mean)
-  PYCONV_DEVICE void operator()() const {
-    const int64_t c = block_index() * kColumns + thread_index() % kColumns;
-    const Part part(M, parts, block_index_y());
-    float sum = 0, product = 0;
-    if (c < C)
-      for (int64_t row = part.begin + thread_index() / kColumns; row < part.end; row += kRows) {
-        const float d = dy[row * C + c];
-        sum += d;
-        product += d * (x[row * C + c] - mean[c]);
-      }
-    const Products joined = join_rows(Products{sum, product}, [](Products& a, const Products& b) {
-      a.sum += b.sum;
-      a.product += b.product;
-    });
-    if (thread_index() >= kColumns || c >= C) return;
-    sums[(block_index_y() * 2) * C + c] = joined.sum;
-    sums[(block_index_y() * 2 + 1) * C + c] = joined.product;
-  }
-};
-
-struct MergeGradients {
-  static constexpr int kThreads = kMergeThreads;
-  int64_t M, C, parts;
-  const double* sums;
-  const float *gamma, *rstd;
-  float *dgamma, *dbeta, *coefficients;  // scale, slope, shift
-  PYCONV_DEVICE void operator()() const {
-    const int64_t c = merged_channel();
-    if (c >= C) return;
-    double sum = 0, product = 0;
-    for (int64_t p = lane_index(); p < parts; p += kWarp)
-      sum += sums[2 * p * C + c], product += sums[(2 * p + 1) * C + c];
-    sum = warp_sum(sum);
-    product = warp_sum(product);
-    if (lane_index()) return;
-    const double r = rstd[c], scale = (gamma ? gamma[c] : 1) * r, sum_xhat = product * r;
-    const double count = static_cast<double>(M > 1 ? M : 1);
-    if (dbeta) dbeta[c] = static_cast<float>(sum);
-    if (dgamma) dgamma[c] = static_cast<float>(sum_xhat);
-    coefficients[c] = static_cast<float>(scale);
-    coefficients[C + c] = static_cast<float>(-scale * r * sum_xhat / count);
-    coefficients[2 * C + c] = static_cast<float>(-scale * sum / count);
+    scale[c] = static_cast<float>(inference_scale(s.epsilon, c, gamma, variance));
+    shift[c] = beta ? beta[c] : 0;
   }
 };
 
@@ -218,61 +171,130 @@ struct ApplyGradients {
   }
 };
 
-Grid reducing_grid(const BatchNormShape& s) {
-  return {ceil_div(s.C, kColumns), parts_of(s)};
-}
+// The workspace: parts, then a pass's coefficients (3, C).
+struct Workspace {
+  double* parts;
+  float* coefficients;
+  Workspace(const BatchNormShape& s, void* memory)
+      : parts(static_cast<double*>(memory)),
+        coefficients(reinterpret_cast<float*>(static_cast<char*>(memory) + batch_norm_parts_bytes(s.M, s.C))) {}
+};
 
 }  // namespace
 
+size_t batch_norm_parts_bytes(int64_t M, int64_t C) {
+  return static_cast<size_t>(parts_of(M) * Moments::kNumbers * C) * sizeof(double);
+}
+
+Status merge_statistics(const Context& context, int64_t M, int64_t C, const double* parts, int64_t count,
+                        const BatchNormStatistics& statistics) {
+  return merge<Moments>(context, FinishStatistics{statistics, M, nullptr}, C, count, parts);
+}
+
+Status merge_gradients(const Context& context, int64_t C, const double* parts, int64_t count,
+                       const BatchNormReduction& reduction) {
+  return merge<Products>(context, FinishReduction{reduction, C}, C, count, parts);
+}
+
+Status reduce_statistics(const Context& context, int64_t M, int64_t C, const float* x,
+                         const BatchNormStatistics& statistics, double* parts) {
+  const Status status = reduce<Moments>(context, CollectMoments{C, x}, M, C, parts);
+  return status.message ? status : merge_statistics(context, M, C, parts, parts_of(M), statistics);
+}
+
+Status reduce_gradients(const Context& context, int64_t M, int64_t C, const float* dy, const BatchNormReduction& r,
+                        double* parts) {
+  const Status status =
+      reduce<Products>(context, CollectProducts{C, dy, r.x, r.mean, r.normalization}, M, C, parts);
+  return status.message ? status : merge_gradients(context, C, parts, parts_of(M), r);
+}
+
 size_t batch_norm_workspace(const Context&, const BatchNormShape& s) {
-  return static_cast<size_t>(parts_of(s) * 2 * s.C) * sizeof(double) +
-         static_cast<size_t>(3 * s.C) * sizeof(float);
+  return batch_norm_parts_bytes(s.M, s.C) + static_cast<size_t>(3 * s.C) * sizeof(float);
 }
 
 Status batch_norm(const Context& context, const BatchNormShape& s, const float* x, const float* gamma,
                   const float* beta, float* running_mean, float* running_variance, float* y, float* mean,
                   float* rstd) {
   const Workspace w(s, context.workspace);
-  const int64_t parts = parts_of(s);
-  Status status = launch(context, ReduceMoments{s.M, s.C, parts, x, w.sums}, reducing_grid(s),
-                         ReduceMoments::kThreads * sizeof(Moments));
+  float *scale = w.coefficients, *shift = scale + s.C, *about = shift + s.C;
+  const BatchNormStatistics statistics{s.epsilon,        s.momentum, gamma, beta,  running_mean,
+                                       running_variance, mean,       rstd,  scale, shift};
+  Status status = reduce<Moments>(context, CollectMoments{s.C, x}, s.M, s.C, w.parts);
   if (status.message) return status;
-  const BatchNormStatistics statistics{s.epsilon,
-                                       s.momentum,
-                                       gamma,
-                                       beta,
-                                       running_mean,
-                                       running_variance,
-                                       mean,
-                                       rstd,
-                                       w.coefficients + s.C,
-                                       w.coefficients + 2 * s.C};
-  status = launch(context, MergeMoments{statistics, s.M, s.C, parts, w.sums, w.coefficients}, merging_grid(s));
+  status = merge<Moments>(context, FinishStatistics{statistics, s.M, about}, s.C, parts_of(s.M), w.parts);
   if (status.message) return status;
-  return for_each(context, s.M * s.C, Normalize{s.C, x, w.coefficients, y});
+  return for_each(context, s.M * s.C, NormalizeAboutMean{s.C, x, mean, scale, about, y});
 }
 
 Status batch_norm_inference(const Context& context, const BatchNormShape& s, const float* x, const float* gamma,
                             const float* beta, const float* mean, const float* variance, float* y) {
   const Workspace w(s, context.workspace);
-  const Status status =
-      for_each(context, s.C, InferenceCoefficients{s, gamma, beta, mean, variance, w.coefficients});
+  float *scale = w.coefficients, *shift = scale + s.C;
+  const Status status = for_each(context, s.C, InferenceScale{s, gamma, beta, variance, scale, shift});
   if (status.message) return status;
-  return for_each(context, s.M * s.C, Normalize{s.C, x, w.coefficients, y});
+  return for_each(context, s.M * s.C, NormalizeAboutMean{s.C, x, mean, scale, shift, y});
 }
 
 Status batch_norm_backward(const Context& context, const BatchNormShape& s, const float* dy, const float* x,
                            const float* gamma, const float* mean, const float* rstd, float* dx, float* dgamma,
                            float* dbeta) {
   const Workspace w(s, context.workspace);
-  const int64_t parts = parts_of(s);
-  Status status = launch(context, ReduceGradients{s.M, s.C, parts, dy, x, mean, w.sums}, reducing_grid(s),
-                         ReduceGradients::kThreads * sizeof(Products));
+  Status status = reduce<Products>(context, CollectProducts{s.C, dy, x, mean, {}}, s.M, s.C, w.parts);
   if (status.message) return status;
-  status = launch(context, MergeGradients{s.M, s.C, parts, w.sums, gamma, rstd, dgamma, dbeta, w.coefficients},
-                  merging_grid(s));
+  const FinishGradients finish{s.M, s.C, gamma, rstd, dgamma, dbeta, w.coefficients};
+  status = merge<Products>(context, finish, s.C, parts_of(s.M), w.parts);
   if (status.message) return status;
   return for_each(context, s.M * s.C, ApplyGradients{s.C, dy, x, mean, w.coefficients, dx});
+}
+
+// ---- fused
+
+namespace {
+
+struct Normalize {
+  int64_t C;
+  const float* x;
+  Normalization n;
+  float* y;
+  template <int kWidth, class Index>
+  PYCONV_DEVICE void operator()(Index i) const {
+    const Index c = i % static_cast<Index>(C);
+    auto v = load<kWidth>(x + i);
+    const auto scale = load<kWidth>(n.scale + c), shift = load<kWidth>(n.shift + c);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) {
+      v.v[e] = scale.v[e] * v.v[e] + shift.v[e];
+      if (n.relu && v.v[e] < 0) v.v[e] = 0;
+    }
+    store(y + i, v);
+  }
+};
+
+struct Fold {
+  float epsilon;
+  const float *gamma, *beta, *mean, *variance;
+  float *scale, *shift;
+  PYCONV_DEVICE void operator()(int64_t c) const {
+    write_fold(epsilon, c, gamma, beta, mean, variance, scale, shift);
+  }
+};
+
+}  // namespace
+
+Status normalize(const Context& context, const BatchNormShape& s, const float* x, const Normalization& n,
+                 float* y) {
+  return for_packs(context, s.M, s.C, Normalize{s.C, x, n, y}, x, n.scale, n.shift, y);
+}
+
+Status batch_norm_fold(const Context& context, const BatchNormShape& s, const float* gamma, const float* beta,
+                       const float* mean, const float* variance, float* scale, float* shift) {
+  return for_each(context, s.C, Fold{s.epsilon, gamma, beta, mean, variance, scale, shift});
+}
+
+Status batch_norm_reduce(const Context& context, const BatchNormShape& s, const float* dy,
+                         const BatchNormReduction& r) {
+  return reduce_gradients(context, s.M, s.C, dy, r, static_cast<double*>(context.workspace));
 }
 
 }  // namespace pyconv::cuda

@@ -1,163 +1,62 @@
-// Convolution and its gradients: 3x3 kernels where they fit (conv2d_3x3.cu), else implicit matrix products
-// (gemm.cuh) for any kernel, stride, padding, dilation and groups.
-#include "conv2d_3x3.cuh"
-#include "gemm.cuh"
+// Convolution and its gradients: which kernels take a call, and what comes before and after them.
+#include "conv2d_general.cuh"
+#include "conv2d_gradient.cuh"
 
 namespace pyconv::cuda {
 
 namespace {
 
-// A pixel of the convolution's output, and what a kernel's tap and channel add to it.
-struct Pixel {
-  int64_t image;  // n, or -1 beyond the last
-  int64_t h, w;   // of the window's first tap in the input
-};
-struct Tap {
-  int64_t kh, kw, channel;  // kh: -1 beyond the last
-};
+constexpr Status kNotFused{"this shape, or arrays that are not aligned to 16 bytes, cannot be fused"};
 
-PYCONV_DEVICE Tap tap_of(const Conv2dShape& s, int64_t k, int64_t channels) {
-  const int64_t tap = k / channels;
-  return {tap < s.KH * s.KW ? tap / s.KW : -1, tap % s.KW, k % channels};
+enum class Kind { k3x3, kFewChannels, kGeneral };
+
+// `arrays` are those that have to be vectors of 16 bytes.
+template <class... Arrays>
+Kind kind_of(const Context& context, const Conv2dShape& s, const Arrays*... arrays) {
+  if (!(is_aligned(arrays) && ...)) return Kind::kGeneral;
+  if (fits_3x3(context, s)) return Kind::k3x3;
+  return fits_few_channels(context, s) ? Kind::kFewChannels : Kind::kGeneral;
 }
 
-// x as seen by output pixels: the forward product's left side, and the weight gradient's, where the roles of outer
-// and inner change.
-struct Input {
-  Conv2dShape s;
-  const float* x;
-  int64_t channels, first_channel;  // of the group
+// Takes arrays out of a workspace, or, without one, counts their bytes.
+struct Carver {
+  char* workspace;
+  size_t used = 0;
 
-  PYCONV_DEVICE Pixel pixel(int64_t p) const {
-    const int64_t image = p / (s.OH * s.OW), h = p / s.OW % s.OH, w = p % s.OW;
-    return {image < s.N ? image : -1, h * s.stride_h - s.pad_top, w * s.stride_w - s.pad_left};
-  }
-  PYCONV_DEVICE Tap tap(int64_t k) const { return tap_of(s, k, channels); }
-  PYCONV_DEVICE float load(const Pixel& p, const Tap& t) const {
-    const int64_t h = p.h + t.kh * s.dilation_h, w = p.w + t.kw * s.dilation_w;
-    if (p.image < 0 || t.kh < 0 || h < 0 || h >= s.H || w < 0 || w >= s.W) return 0;
-    return x[((p.image * s.H + h) * s.W + w) * s.C_in + first_channel + t.channel];
+  template <class T>
+  T* take(size_t bytes) {
+    char* taken = workspace ? workspace + used : nullptr;
+    used += ceil_div(bytes, size_t{256}) * 256;
+    return reinterpret_cast<T*>(taken);
   }
 };
 
-// ---- forward: pixels x output channels
+// Of a forward pass, or of an input gradient as the correlation that it is.
+struct CorrelationWorkspace {
+  size_t bytes;
+  void* packed = nullptr;  // weights
+  double* parts;           // of the sums that are taken of what is written
+  float* sums = nullptr;   // of a general product's parts
 
-struct ForwardLeft : Input {
-  static constexpr bool kDepthFast = true;
-  using Outer = Pixel;
-  PYCONV_DEVICE Pixel outer(int64_t m) const { return pixel(m); }
-  PYCONV_DEVICE Tap inner(int64_t k) const { return tap(k); }
-};
-
-// Rows of a matrix (depth, stride), columns [first, first + columns) of them.
-struct Rows {
-  static constexpr bool kDepthFast = false;
-  using Outer = int64_t;
-  const float* matrix;
-  int64_t depth, stride, first, columns;
-  PYCONV_DEVICE int64_t outer(int64_t n) const { return n; }
-  PYCONV_DEVICE int64_t inner(int64_t k) const { return k; }
-  PYCONV_DEVICE float load(int64_t n, int64_t k) const {
-    return n < columns && k < depth ? matrix[k * stride + first + n] : 0;
-  }
-};
-
-struct Forward {
-  using Left = ForwardLeft;
-  using Right = Rows;
-  Conv2dShape s;
-  const float *x, *weight, *bias;
-  float* y;
-  int64_t rows, columns, depth, parts;
-
-  PYCONV_DEVICE int64_t channels() const { return s.C_in / s.groups; }
-  PYCONV_DEVICE Left left(int64_t group) const { return {{s, x, channels(), group * channels()}}; }
-  PYCONV_DEVICE Right right(int64_t group) const { return {weight, depth, s.C_out, group * columns, columns}; }
-  PYCONV_DEVICE void store(int64_t group, int64_t, int64_t m, int64_t n, float sum) const {
-    const int64_t c = group * columns + n;
-    y[m * s.C_out + c] = bias ? sum + bias[c] : sum;
-  }
-};
-
-// ---- input gradient: input pixels x input channels, over taps and output channels
-
-struct BackwardInputLeft {
-  static constexpr bool kDepthFast = true;
-  using Outer = Pixel;  // h, w: of the output under the first tap, times the stride
-  Conv2dShape s;
-  const float* dy;
-  int64_t channels, first_channel;
-
-  PYCONV_DEVICE Pixel outer(int64_t p) const {
-    const int64_t image = p / (s.H * s.W), h = p / s.W % s.H, w = p % s.W;
-    return {image < s.N ? image : -1, h + s.pad_top, w + s.pad_left};
-  }
-  PYCONV_DEVICE Tap inner(int64_t k) const { return tap_of(s, k, channels); }
-  PYCONV_DEVICE float load(const Pixel& p, const Tap& t) const {
-    const int64_t h = p.h - t.kh * s.dilation_h, w = p.w - t.kw * s.dilation_w;
-    if (p.image < 0 || t.kh < 0 || h < 0 || w < 0 || h % s.stride_h || w % s.stride_w) return 0;
-    const int64_t oh = h / s.stride_h, ow = w / s.stride_w;
-    if (oh >= s.OH || ow >= s.OW) return 0;
-    return dy[((p.image * s.OH + oh) * s.OW + ow) * s.C_out + first_channel + t.channel];
-  }
-};
-
-struct BackwardInputRight {
-  static constexpr bool kDepthFast = true;
-  using Outer = int64_t;
-  Conv2dShape s;
-  const float* weight;
-  int64_t channels, first_channel, columns;
-  PYCONV_DEVICE int64_t outer(int64_t n) const { return n; }
-  PYCONV_DEVICE Tap inner(int64_t k) const { return tap_of(s, k, channels); }
-  PYCONV_DEVICE float load(int64_t n, const Tap& t) const {
-    if (n >= columns || t.kh < 0) return 0;
-    return weight[((t.kh * s.KW + t.kw) * columns + n) * s.C_out + first_channel + t.channel];
-  }
-};
-
-struct BackwardInput {
-  using Left = BackwardInputLeft;
-  using Right = BackwardInputRight;
-  Conv2dShape s;
-  const float *dy, *weight;
-  float* dx;
-  int64_t rows, columns, depth, parts;
-
-  PYCONV_DEVICE int64_t channels() const { return s.C_out / s.groups; }
-  PYCONV_DEVICE Left left(int64_t group) const { return {s, dy, channels(), group * channels()}; }
-  PYCONV_DEVICE Right right(int64_t group) const { return {s, weight, channels(), group * channels(), columns}; }
-  PYCONV_DEVICE void store(int64_t group, int64_t, int64_t m, int64_t n, float sum) const {
-    dx[m * s.C_in + group * columns + n] = sum;
-  }
-};
-
-// ---- weight gradient: (taps x input channels, and a row of ones for dbias) x output channels, over pixels
-
-struct BackwardWeightLeft : Input {
-  static constexpr bool kDepthFast = false;
-  using Outer = Tap;
-  PYCONV_DEVICE Tap outer(int64_t m) const { return tap(m); }
-  PYCONV_DEVICE Pixel inner(int64_t k) const { return pixel(k); }
-  PYCONV_DEVICE float load(const Tap& t, const Pixel& p) const {
-    if (t.kh < 0) return 1;
-    return Input::load(p, t);
-  }
-};
-
-struct BackwardWeight {
-  using Left = BackwardWeightLeft;
-  using Right = Rows;
-  Conv2dShape s;
-  const float *dy, *x;
-  float* sums;  // (parts, groups, rows, columns)
-  int64_t rows, columns, depth, parts;
-
-  PYCONV_DEVICE int64_t channels() const { return s.C_in / s.groups; }
-  PYCONV_DEVICE Left left(int64_t group) const { return {{s, x, channels(), group * channels()}}; }
-  PYCONV_DEVICE Right right(int64_t group) const { return {dy, depth, s.C_out, group * columns, columns}; }
-  PYCONV_DEVICE void store(int64_t group, int64_t part, int64_t m, int64_t n, float sum) const {
-    sums[((part * s.groups + group) * rows + m) * columns + n] = sum;
+  CorrelationWorkspace(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
+    const bool forward = pass == Conv2dPass::kForward;
+    Carver carver{static_cast<char*>(context.workspace)};
+    const int64_t M = forward ? s.N * s.OH * s.OW : s.N * s.H * s.W, C = forward ? s.C_out : s.C_in;
+    size_t parts_bytes = batch_norm_parts_bytes(M, C);
+    const auto at_least = [&](int parts) {
+      const size_t wanted = static_cast<size_t>(parts * Moments::kNumbers * C) * sizeof(double);
+      if (wanted > parts_bytes) parts_bytes = wanted;
+    };
+    if (fits_3x3(context, s)) {
+      const Correlation3x3 correlation = forward ? correlation_3x3(s) : correlation_3x3_of_gradient(s);
+      packed = carver.take<void>(packed_3x3_bytes(context, correlation));
+      at_least(parts_3x3(correlation));
+    } else if (forward && fits_few_channels(context, s)) {
+      at_least(parts_few_channels(correlation_3x3(s)));
+    }
+    parts = carver.take<double>(parts_bytes);
+    if (forward) sums = carver.take<float>(forward_general_bytes(s));
+    bytes = carver.used;
   }
 };
 
@@ -178,72 +77,190 @@ struct AddParts {
   }
 };
 
-// Sized to fill a GPU of about 130 multiprocessors twice, in parts of 256 pixels and more, within 64 MB.
-BackwardWeight backward_weight_problem(const Conv2dShape& s) {
-  BackwardWeight problem{};
-  problem.s = s;
-  problem.rows = s.KH * s.KW * (s.C_in / s.groups) + 1;
-  problem.columns = s.C_out / s.groups;
-  problem.depth = s.N * s.OH * s.OW;
-  const int64_t tiles = ceil_div(problem.rows, kTileSide) * ceil_div(problem.columns, kTileSide) * s.groups;
-  const int64_t by_memory = (int64_t{1} << 24) / (problem.rows * s.C_out);
-  int64_t parts = ceil_div(264, tiles);
-  for (const int64_t bound : {ceil_div(problem.depth, 256), by_memory}) parts = bound < parts ? bound : parts;
-  problem.parts = parts < 1 ? 1 : parts;
-  return problem;
+int64_t backward_weight_parts(const Conv2dShape& s, Kind kind) {
+  if (kind == Kind::k3x3) return backward_weight_3x3_parts(correlation_3x3(s));
+  if (kind == Kind::kFewChannels) return backward_weight_few_channels_parts(correlation_3x3(s));
+  return backward_weight_general_parts(s);
+}
+
+// From parts' sums to dweight and dbias.
+Status add_parts(const Context& context, const Conv2dShape& s, Kind kind, float* dweight, float* dbias) {
+  const int64_t rows = s.KH * s.KW * (s.C_in / s.groups) + 1, columns = s.C_out / s.groups;
+  const int64_t size = s.groups * rows * columns;
+  const auto* sums = static_cast<const float*>(context.workspace);
+  const AddParts body{backward_weight_parts(s, kind), size, rows, columns, s.C_out, sums, dweight, dbias};
+  return for_each(context, size, body);
+}
+
+// dy, written.
+struct MakeGradient {
+  Conv2dGradient gradient;
+  int64_t OH, OW, C;
+  template <int kWidth, class Index>
+  PYCONV_DEVICE void operator()(Index i) const {
+    const Index pixel = i / static_cast<Index>(C), c = i % static_cast<Index>(C);
+    Index window = 0;
+    int tap = 0;
+    if (gradient.argmax) {
+      const Index height = static_cast<Index>(OH), width = static_cast<Index>(OW);
+      const Index w = pixel % width, row = pixel / width, h = row % height, n = row / height;
+      window = (n * (height / 2) + h / 2) * (width / 2) + w / 2;
+      tap = static_cast<int>(h % 2 * 2 + w % 2);
+    }
+    store(gradient.dy + i, gradient_at<kWidth>(gradient, C, pixel, window, tap, c));
+  }
+};
+
+Status forward(const Context& context, const Conv2dShape& s, const float* x, const Normalization& input,
+               const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue& epilogue,
+               float* y) {
+  const CorrelationWorkspace workspace(context, s, Conv2dPass::kForward);
+  const bool taking = epilogue.statistics.mean;
+  const Takes takes = taking ? Takes::kMoments : Takes::kNothing;
+  const Epilogue ending = epilogue_of(bias, epilogue, y, workspace.parts);
+  const int64_t M = s.N * s.OH * s.OW;
+  const Correlation3x3 sizes = correlation_3x3(s);
+  Status status;
+  int parts = 0;
+  switch (kind_of(context, s, x, y, epilogue.pooled)) {
+    case Kind::k3x3:
+      if (!prepared) {
+        status = pack_3x3(context, sizes, false, weight, workspace.packed);
+        if (status.message) return status;
+      }
+      parts = parts_3x3(sizes);
+      status = correlate_3x3(context, sizes, x, input, prepared ? prepared : workspace.packed, ending, takes);
+      break;
+    case Kind::kFewChannels:
+      if (input.scale) return kNotFused;
+      parts = parts_few_channels(sizes);
+      status = correlate_few_channels(context, sizes, x, weight, ending, takes);
+      break;
+    case Kind::kGeneral:
+      if (input.scale || epilogue.pooled) return kNotFused;
+      status = forward_general(context, s, x, weight, ending, workspace.sums);
+      if (status.message || !taking) return status;
+      return reduce_statistics(context, M, s.C_out, y, epilogue.statistics, workspace.parts);
+  }
+  if (status.message || !taking) return status;
+  return merge_statistics(context, M, s.C_out, workspace.parts, parts, epilogue.statistics);
+}
+
+// reduction: null for none.
+Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
+                      const BatchNormReduction* reduction, float* dx) {
+  const CorrelationWorkspace workspace(context, s, Conv2dPass::kBackwardInput);
+  const auto* normalized = reduction ? reduction->x : nullptr;
+  if (kind_of(context, s, dy, dx, normalized) != Kind::k3x3) {
+    const Status status = backward_input_general(context, s, dy, weight, dx);
+    if (status.message || !reduction) return status;
+    return reduce_gradients(context, s.N * s.H * s.W, s.C_in, dx, *reduction, workspace.parts);
+  }
+  const Correlation3x3 sizes = correlation_3x3_of_gradient(s);
+  Status status = pack_3x3(context, sizes, true, weight, workspace.packed);
+  if (status.message) return status;
+  Epilogue ending;
+  ending.y = dx;
+  if (reduction) ending = epilogue_of(*reduction, dx, workspace.parts);
+  status = correlate_3x3(context, sizes, dy, {}, workspace.packed, ending,
+                         reduction ? Takes::kProducts : Takes::kNothing);
+  if (status.message || !reduction) return status;
+  return merge_gradients(context, s.C_in, workspace.parts, parts_3x3(sizes), *reduction);
+}
+
+Status backward_weight(const Context& context, const Conv2dShape& s, const Conv2dGradient& gradient,
+                       const float* x, const Normalization& input, float* dweight, float* dbias) {
+  auto* sums = static_cast<float*>(context.workspace);
+  const float* dy = gradient.d;
+  const bool few = fits_few_channels(context, s) && is_aligned(gradient);
+  if (gradient.dy || (is_made(gradient) && !few)) {
+    if (!gradient.dy) return kNotFused;
+    const Normalization& n = gradient.normalization;
+    const Status status =
+        for_packs(context, s.N * s.OH * s.OW, s.C_out, MakeGradient{gradient, s.OH, s.OW, s.C_out}, gradient.d,
+                  gradient.argmax, gradient.y, gradient.coefficients, n.relu ? n.scale : nullptr,
+                  n.relu ? n.shift : nullptr, gradient.dy);
+    if (status.message) return status;
+    dy = gradient.dy;
+  }
+  const Kind kind = few ? Kind::kFewChannels : kind_of(context, s, dy, x);
+  if (kind != Kind::k3x3 && input.scale) return kNotFused;
+  Conv2dGradient made{};
+  made.d = dy;
+  Status status;
+  if (kind == Kind::k3x3)
+    status = backward_weight_3x3(context, correlation_3x3(s), dy, x, input, sums);
+  else if (kind == Kind::kFewChannels)
+    status = backward_weight_few_channels(context, correlation_3x3(s), gradient.dy ? made : gradient, x, sums);
+  else
+    status = backward_weight_general(context, s, dy, x, sums);
+  return status.message ? status : add_parts(context, s, kind, dweight, dbias);
 }
 
 }  // namespace
 
 size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
-  if (pass == Conv2dPass::kForward) return 0;
-  const bool fits = fits_3x3(context, s, nullptr, nullptr, nullptr);
-  if (pass == Conv2dPass::kBackwardInput)
-    return fits ? static_cast<size_t>(9 * s.C_in * s.C_out) * sizeof(float) : 0;
-  const BackwardWeight problem = backward_weight_problem(s);
-  int64_t parts = problem.parts;  // where the arrays turn out not to be aligned
-  if (fits && backward_weight_3x3_parts(s) > parts) parts = backward_weight_3x3_parts(s);
-  return static_cast<size_t>(parts * problem.rows * s.C_out) * sizeof(float);
+  Context counting = context;
+  counting.workspace = nullptr;
+  if (pass != Conv2dPass::kBackwardWeight) return CorrelationWorkspace(counting, s, pass).bytes;
+  int64_t parts = 0;  // the general kernels' too: arrays may turn out not to be aligned
+  for (const Kind kind : {kind_of(context, s), Kind::kGeneral})
+    if (const int64_t wanted = backward_weight_parts(s, kind); wanted > parts) parts = wanted;
+  return static_cast<size_t>(parts * (s.KH * s.KW * (s.C_in / s.groups) + 1) * s.C_out) * sizeof(float);
 }
 
 Status conv2d(const Context& context, const Conv2dShape& s, const float* x, const float* weight, const float* bias,
               float* y) {
-  if (fits_3x3(context, s, x, weight, y)) {
-    return correlate_3x3(context, correlation_3x3(s), x, weight, bias, y);
-  }
-  const int64_t depth = s.KH * s.KW * (s.C_in / s.groups);
-  return multiply(context, Forward{s, x, weight, bias, y, s.N * s.OH * s.OW, s.C_out / s.groups, depth, 1},
-                  s.groups);
+  return forward(context, s, x, {}, weight, nullptr, bias, {}, y);
 }
 
 Status conv2d_backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
                              float* dx) {
-  if (fits_3x3(context, s, dy, weight, dx)) {
-    float* turned = static_cast<float*>(context.workspace);
-    const Status status = turn_3x3(context, s, weight, turned);
-    if (status.message) return status;
-    const Correlation3x3 f = correlation_3x3(s);
-    const Correlation3x3 turn{f.N, f.OH, f.OW, f.K, f.H, f.W, f.C, 2 - f.pad_top, 2 - f.pad_left};
-    return correlate_3x3(context, turn, dy, turned, nullptr, dx);
-  }
-  const int64_t depth = s.KH * s.KW * (s.C_out / s.groups);
-  return multiply(context, BackwardInput{s, dy, weight, dx, s.N * s.H * s.W, s.C_in / s.groups, depth, 1},
-                  s.groups);
+  return backward_input(context, s, dy, weight, nullptr, dx);
 }
 
 Status conv2d_backward_weight(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
                               float* dweight, float* dbias) {
-  BackwardWeight problem = backward_weight_problem(s);
-  problem.dy = dy, problem.x = x, problem.sums = static_cast<float*>(context.workspace);
-  const bool fits = fits_3x3(context, s, dy, x, nullptr);
-  if (fits) problem.parts = backward_weight_3x3_parts(s);
-  const Status status =
-      fits ? backward_weight_3x3(context, s, dy, x, problem.sums) : multiply(context, problem, s.groups);
-  if (status.message) return status;
-  const int64_t size = s.groups * problem.rows * problem.columns;
-  return for_each(
-      context, size,
-      AddParts{problem.parts, size, problem.rows, problem.columns, s.C_out, problem.sums, dweight, dbias});
+  Conv2dGradient gradient{};
+  gradient.d = dy;
+  return backward_weight(context, s, gradient, x, {}, dweight, dbias);
+}
+
+// ---- fused
+
+// Where a kernel cannot take what is fused along, the pass over memory comes after it, still fewer than the plain
+// calls' passes.
+uint32_t conv2d_fusions(const Context& context, const Conv2dShape& s) {
+  const Kind kind = kind_of(context, s);
+  uint32_t fusions = kFuseEpilogue | kFuseReduction | kFuseGradient;
+  if (kind != Kind::kGeneral && s.OH % 2 == 0 && s.OW % 2 == 0) fusions |= kFusePool;
+  if (kind == Kind::k3x3) fusions |= kFuseInput;
+  if (kind != Kind::kFewChannels) fusions |= kNeedsGradient;
+  return fusions;
+}
+
+Status conv2d_prepare(const Context& context, const Conv2dShape& s, const float* weight, float* prepared) {
+  return fits_3x3(context, s) ? pack_3x3(context, correlation_3x3(s), false, weight, prepared) : kOk;
+}
+
+size_t conv2d_prepared_bytes(const Context& context, const Conv2dShape& s) {
+  return fits_3x3(context, s) ? packed_3x3_bytes(context, correlation_3x3(s)) : 0;
+}
+
+Status conv2d_fused(const Context& context, const Conv2dShape& s, const float* x, const Normalization& input,
+                    const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue& epilogue,
+                    float* y) {
+  return forward(context, s, x, input, weight, prepared, bias, epilogue, y);
+}
+
+Status conv2d_backward_input_fused(const Context& context, const Conv2dShape& s, const float* dy,
+                                   const float* weight, const BatchNormReduction& reduction, float* dx) {
+  return backward_input(context, s, dy, weight, &reduction, dx);
+}
+
+Status conv2d_backward_weight_fused(const Context& context, const Conv2dShape& s, const Conv2dGradient& gradient,
+                                    const float* x, const Normalization& input, float* dweight, float* dbias) {
+  return backward_weight(context, s, gradient, x, input, dweight, dbias);
 }
 
 }  // namespace pyconv::cuda

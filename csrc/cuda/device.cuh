@@ -57,6 +57,7 @@ PYCONV_DEVICE T shuffle_xor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 
+PYCONV_DEVICE void expect_aligned(const void*, size_t) {}  // the emulator looks
 PYCONV_DEVICE float bits_as_float(uint32_t bits) {
   return __uint_as_float(bits);
 }
@@ -84,14 +85,13 @@ PYCONV_DEVICE uint32_t pack_bfloat16(float low, float high) {
   return bits;
 }
 
-// sum += a b on the tensor cores: a 16x8 (row), b 8x8 (column), tf32; the fragments of PTX' mma.m16n8k8.
-PYCONV_DEVICE void multiply_tf32(float (&sum)[4], const float (&a)[4], const float (&b)[2]) {
+// sum += a b on the tensor cores: a 16x8 (row), b 8x8 (column), bits of tf32; the fragments of PTX' mma.m16n8k8.
+PYCONV_DEVICE void multiply_tf32(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if __CUDA_ARCH__ >= 800
   asm volatile(
       "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(float_as_bits(a[0])), "r"(float_as_bits(a[1])), "r"(float_as_bits(a[2])), "r"(float_as_bits(a[3])),
-        "r"(float_as_bits(b[0])), "r"(float_as_bits(b[1])));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
 }
 // The same in bfloat16: a 16x16, b 16x8, mma.m16n8k16.
@@ -102,6 +102,16 @@ PYCONV_DEVICE void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4], co
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
+}
+
+// Four 8x8 matrices of 16-bit numbers from shared memory, each turned: lane 8 i + r names row r of matrix i, and
+// gets rows 2 (lane % 4) and the next of column lane / 4 of each matrix.
+PYCONV_DEVICE void load_matrices_turned(uint32_t (&matrices)[4], const void* row) {
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+               : "r"(address)
+               : "memory");
 }
 
 // Copies 16 bytes, or zeros where not `valid`, from global to shared memory: done when this thread has waited for
@@ -148,6 +158,22 @@ PYCONV_DEVICE int warp_index() {
 template <class T>
 PYCONV_DEVICE T* shared() {
   return static_cast<T*>(shared_memory());
+}
+
+// What lies side by side and is read or written at once; its address is a multiple of its size.
+template <int n, class T = float>
+struct alignas(n * sizeof(T)) Pack {
+  T v[n];
+};
+template <int n, class T>
+PYCONV_DEVICE Pack<n, T> load(const T* from) {
+  expect_aligned(from, sizeof(Pack<n, T>));
+  return *reinterpret_cast<const Pack<n, T>*>(from);
+}
+template <int n, class T>
+PYCONV_DEVICE void store(T* to, const Pack<n, T>& pack) {
+  expect_aligned(to, sizeof(Pack<n, T>));
+  *reinterpret_cast<Pack<n, T>*>(to) = pack;
 }
 
 template <class T>

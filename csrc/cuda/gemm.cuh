@@ -111,14 +111,15 @@ struct Tf32Math : TensorMath {
     for (int k = 0; k < kTileDepth; k += 8) {
       const float* left = a + (k + lane_index() % 4) * kTileStride + row();
       const float* right = b + (k + lane_index() % 4) * kTileStride + column() + lane_index() / 4;
-      float fragments[kRows][4];
+      uint32_t fragments[kRows][4];
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
 #pragma unroll
-        for (int e = 0; e < 4; ++e) fragments[i][e] = left[e / 2 * 4 * kTileStride + 16 * i + e % 2 * 8];
+        for (int e = 0; e < 4; ++e)
+          fragments[i][e] = float_as_bits(left[e / 2 * 4 * kTileStride + 16 * i + e % 2 * 8]);
 #pragma unroll
       for (int j = 0; j < kColumns; ++j) {
-        const float fragment[2] = {right[8 * j], right[4 * kTileStride + 8 * j]};
+        const uint32_t fragment[2] = {float_as_bits(right[8 * j]), float_as_bits(right[4 * kTileStride + 8 * j])};
 #pragma unroll
         for (int i = 0; i < kRows; ++i) multiply_tf32(sums[i][j], fragments[i], fragment);
       }

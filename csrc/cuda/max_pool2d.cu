@@ -1,5 +1,6 @@
 // Max pooling: a thread takes an output element; in the gradient, which is gathered, an input element.
 #include "pool2d.cuh"
+#include "pooled.cuh"
 
 namespace pyconv::cuda {
 
@@ -41,6 +42,33 @@ struct MaxPool2dBackward {
   }
 };
 
+// Of 2x2 windows, by the sign of gamma: see Conv2dEpilogue.
+struct MaxPool2dSigned {
+  int64_t H, W, OH, OW, C;
+  const float *x, *gamma;
+  float* y;
+  uint8_t* argmax;  // may be null
+  template <int kWidth, class Index>
+  PYCONV_DEVICE void operator()(Index i) const {
+    const Index pixel = i / static_cast<Index>(C), c = i % static_cast<Index>(C);
+    const Index row = pixel / static_cast<Index>(OW), w = pixel % static_cast<Index>(OW);
+    const int64_t first = (row / OH * H + row % OH * 2) * W + 2 * w;
+    Pack<kWidth> values[4], best;
+    Pack<kWidth, uint8_t> taps;
+#pragma unroll
+    for (int tap = 0; tap < 4; ++tap) values[tap] = load<kWidth>(x + (first + tap / 2 * W + tap % 2) * C + c);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) {
+      const float window[4] = {values[0].v[e], values[1].v[e], values[2].v[e], values[3].v[e]};
+      const Pooled pooled(gamma ? Pooled::sign_of(gamma[c + e]) : 1, window);
+      best.v[e] = pooled.value;
+      taps.v[e] = static_cast<uint8_t>(pooled.tap);
+    }
+    store(y + i, best);
+    if (argmax) store(argmax + i, taps);
+  }
+};
+
 // Calls function with a value of argmax's type.
 template <class Function>
 Status with_index_type(const Pool2dShape& s, const Function& function) {
@@ -64,6 +92,13 @@ Status max_pool2d_backward(const Context& context, const Pool2dShape& s, const f
     const MaxPool2dBackward<Index> body{s, dy, static_cast<const Index*>(argmax), dx};
     return for_each(context, s.N * s.H * s.W * s.C, body);
   });
+}
+
+Status max_pool2d_signed(const Context& context, const Pool2dShape& s, const float* x, const float* gamma,
+                         float* y, void* argmax) {
+  if (!windows_are_2x2(s)) return {"max_pool2d_signed needs 2x2 windows, stride 2 and no padding"};
+  const MaxPool2dSigned body{s.H, s.W, s.OH, s.OW, s.C, x, gamma, y, static_cast<uint8_t*>(argmax)};
+  return for_packs(context, s.N * s.OH * s.OW, s.C, body, x, y, argmax);
 }
 
 }  // namespace pyconv::cuda

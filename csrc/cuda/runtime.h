@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../kernels.h"
+#include "../portable.h"
 #include "device.cuh"
 
 namespace pyconv::cuda {
@@ -11,8 +12,14 @@ bool has_tensor_cores();
 
 namespace {
 
-inline int64_t ceil_div(int64_t a, int64_t b) {
+template <class A, class B>
+PYCONV_PORTABLE auto ceil_div(A a, B b) {
   return (a + b - 1) / b;
+}
+
+// Whether an array (null: any) is made of vectors of 16 bytes.
+inline bool is_aligned(const void* array) {
+  return reinterpret_cast<uintptr_t>(array) % 16 == 0;
 }
 
 #ifndef PYCONV_EMULATED
@@ -72,6 +79,27 @@ Status for_each(const Context& context, int64_t size, const Body& body) {
   constexpr int64_t kMostBlocks = 4096;  // then a thread takes several elements
   const int64_t blocks = ceil_div(size, ForEach<Body>::kThreads);
   return launch(context, ForEach<Body>{body, size}, {blocks < kMostBlocks ? blocks : kMostBlocks});
+}
+
+// Calls body<width>(i) for every width-th element i of (rows, columns): four elements that lie side by side where
+// each row, and each of `arrays` (null: not there), is whole vectors of 16 bytes; else one. i has 32 bits where
+// that is enough: bodies divide by the columns.
+template <class Body, int kWidth, class Index>
+struct EachPack {
+  Body body;
+  PYCONV_DEVICE void operator()(int64_t i) const {
+    body.template operator()<kWidth>(static_cast<Index>(i) * kWidth);
+  }
+};
+
+template <class Body, class... Arrays>
+Status for_packs(const Context& context, int64_t rows, int64_t columns, const Body& body,
+                 const Arrays*... arrays) {
+  const int64_t size = rows * columns;
+  if (columns % 4 || !(is_aligned(arrays) && ...))
+    return for_each(context, size, EachPack<Body, 1, int64_t>{body});
+  if (size >= INT32_MAX) return for_each(context, size / 4, EachPack<Body, 4, int64_t>{body});
+  return for_each(context, size / 4, EachPack<Body, 4, uint32_t>{body});
 }
 
 }  // namespace

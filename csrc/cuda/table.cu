@@ -7,6 +7,7 @@ namespace pyconv::cuda {
 namespace {
 
 const Kernels kKernels{PYCONV_KERNELS(PYCONV_FILL_ENTRY)};
+const FusedKernels kFusedKernels{PYCONV_FUSED_KERNELS(PYCONV_FILL_ENTRY)};
 
 }  // namespace
 
@@ -22,6 +23,6 @@ extern "C" __attribute__((visibility("default"))) const pyconv::CudaLibrary* pyc
 #else
       "cuda",
 #endif
-      &pyconv::cuda::kKernels, nullptr, &pyconv::cuda::kDeviceFunctions};
+      &pyconv::cuda::kKernels, &pyconv::cuda::kFusedKernels, &pyconv::cuda::kDeviceFunctions};
   return version == pyconv::kCudaLibraryVersion ? &library : nullptr;
 }

@@ -29,6 +29,9 @@ void barrier();
 // Calls meet(lane's data of all 32 lanes) once, when all lanes of the warp have come here with theirs.
 void exchange(void* mine, void (*meet)(void* const (&lanes)[32]));
 
+// Ends the process where an access would be refused by a GPU.
+void expect_aligned(const void* address, size_t bytes);
+
 void async_copy_16(void* to, const void* from, bool valid);
 void async_copy_commit();
 void async_copy_wait(int groups);
@@ -77,6 +80,9 @@ T shuffle_xor(T value, int mask) {
   return mine.result;
 }
 
+inline void expect_aligned(const void* address, size_t bytes) {
+  emulator::expect_aligned(address, bytes);
+}
 inline float bits_as_float(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof(value));
@@ -127,11 +133,11 @@ void multiply_fragments(void* const (&lanes)[32]) {
     }
   }
 }
-inline void multiply_tf32(float (&sum)[4], const float (&a)[4], const float (&b)[2]) {
+inline void multiply_tf32(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   Product mine{{}, {}, sum};
   // The tensor cores look at the upper 19 bits alone: a number that was not rounded is cut.
-  for (int i = 0; i < 4; ++i) mine.a[i] = bits_as_float(float_as_bits(a[i]) & ~0x1fffu);
-  for (int i = 0; i < 2; ++i) mine.b[i] = bits_as_float(float_as_bits(b[i]) & ~0x1fffu);
+  for (int i = 0; i < 4; ++i) mine.a[i] = bits_as_float(a[i] & ~0x1fffu);
+  for (int i = 0; i < 2; ++i) mine.b[i] = bits_as_float(b[i] & ~0x1fffu);
   emulator::exchange(&mine, multiply_fragments<8>);
 }
 inline void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -139,6 +145,26 @@ inline void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4], const uin
   for (int i = 0; i < 8; ++i) mine.a[i] = bits_as_float(i % 2 ? a[i / 2] & 0xffff0000u : a[i / 2] << 16);
   for (int i = 0; i < 4; ++i) mine.b[i] = bits_as_float(i % 2 ? b[i / 2] & 0xffff0000u : b[i / 2] << 16);
   emulator::exchange(&mine, multiply_fragments<16>);
+}
+
+struct Matrices {
+  const void* row;
+  uint32_t* matrices;
+};
+inline void load_matrices_turned(uint32_t (&matrices)[4], const void* row) {
+  Matrices mine{row, matrices};
+  emulator::exchange(&mine, [](void* const(&lanes)[32]) {
+    for (int lane = 0; lane < 32; ++lane)
+      for (int i = 0; i < 4; ++i) {
+        uint16_t pair[2];
+        for (int e = 0; e < 2; ++e) {
+          const auto* from = static_cast<const Matrices*>(lanes[8 * i + lane % 4 * 2 + e])->row;
+          emulator::expect_aligned(from, 16);
+          std::memcpy(&pair[e], static_cast<const char*>(from) + lane / 4 * 2, 2);
+        }
+        static_cast<Matrices*>(lanes[lane])->matrices[i] = uint32_t{pair[1]} << 16 | pair[0];
+      }
+  });
 }
 
 inline void async_copy_16(void* to, const void* from, bool valid) {

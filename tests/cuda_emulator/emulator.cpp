@@ -211,11 +211,15 @@ std::vector<std::vector<Fiber::Copy>>& copies() {
 }
 }  // namespace
 
+void expect_aligned(const void* address, size_t bytes) {
+  if (reinterpret_cast<uintptr_t>(address) % bytes == 0) return;
+  std::fprintf(stderr, "emulator: an access to %zu bytes is not aligned to them\n", bytes);
+  std::abort();
+}
+
 void async_copy_16(void* to, const void* from, bool valid) {
-  if (reinterpret_cast<uintptr_t>(to) % 16 || (valid && reinterpret_cast<uintptr_t>(from) % 16)) {
-    std::fprintf(stderr, "emulator: an asynchronous copy of 16 bytes is not aligned to 16\n");
-    std::abort();
-  }
+  expect_aligned(to, 16);
+  if (valid) expect_aligned(from, 16);
   poison(to, 16);
   copies().back().push_back({to, from, valid});
 }
