@@ -202,3 +202,27 @@ def test_a_layer_alone(rng):
     y = layer(_core.from_numpy(x).to("cuda"))
     assert y.device == "cuda"
     np.testing.assert_array_equal(y.numpy(), np.maximum(x, 0))
+
+
+def test_what_is_fused():
+    """On the tensor cores; in float32, where convolutions normalise no input, a call of its own does."""
+    for precision, normalizes in (("tf32", 1), ("float32", 2)):
+        _core.set_precision(precision)
+        chain = [
+            layers.Conv2D(32, 3, padding="same", activation="relu", input_shape=(16, 16, 3)),
+            layers.BatchNormalization(),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax"),
+        ]
+        model = Sequential(chain, seed=7).to("cuda")
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        rng = np.random.default_rng(0)
+        model.train_on_batch(rng.standard_normal((2, 16, 16, 3)).astype(np.float32), [1, 2])
+        plan = next(plan for key, plan in model._plans._plans.items() if key[0] == "train")
+        ops = [call.op for call in plan.calls]
+        assert ops.count("conv2d_fused") == ops.count("conv2d_backward_weight_fused") == 2
+        assert ops.count("normalize") == normalizes
+        assert not {"relu", "batch_norm", "max_pool2d", "relu_backward", "max_pool2d_backward"} & {*ops}
