@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import PRECISIONS
 from cuda_backends import CUDA
 from cuda_emulator.build import build
 from op_calls import op_calls, run
 
-from pyconv import _core
+from pyconv import _core, layers
+from pyconv.models import Sequential
 
 TESTS = Path(__file__).parent
 
@@ -38,7 +40,7 @@ def emulator():
     _core.set_precision(previous[1])
 
 
-@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", CALLS)
 def test_the_same_bits_in_any_order_of_threads(emulator, name, precision):
     """The orders also differ in what fresh memory holds: NaN, or large numbers."""
@@ -52,7 +54,32 @@ def test_the_same_bits_in_any_order_of_threads(emulator, name, precision):
     assert all(result == results[0] for result in results)
 
 
-# A convolution and its gradients, a reduction and a softmax, in each order, beside the CPU's results.
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_fused_step_in_any_order_of_threads(emulator, precision):
+    _core.set_precision(precision)
+    results = []
+    for order in ORDERS:
+        emulator.pyconv_emulator_set_order(order)
+        chain = [
+            layers.Conv2D(32, 3, padding="same", activation="relu", input_shape=(8, 16, 3)),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(36, 3, padding="same"),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax"),
+        ]
+        model = Sequential(chain, seed=7).to("cuda")
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.train_on_batch(np.random.default_rng(0).standard_normal((2, 8, 16, 3), np.float32), [1, 2])
+        results.append([array.tobytes() for array in model.get_weights()])
+    assert all(result == results[0] for result in results)
+
+
+# Convolutions and their gradients, a reduction and a softmax, in each order, beside the CPU's results.
 PROBE = """
 import ctypes, os, sys
 import numpy as np
@@ -62,11 +89,27 @@ rng = np.random.default_rng(0)
 x, weight = rng.standard_normal((1, 8, 16, 36), np.float32), rng.standard_normal((3, 3, 36, 20), np.float32)
 few, rows = rng.standard_normal((2, 5, 5, 3), np.float32), rng.standard_normal((6, 40), np.float32)
 dy = rng.standard_normal((1, 8, 16, 20), np.float32)
+images = rng.standard_normal((3, 10, 18, 3), np.float32)
+images_dy = rng.standard_normal((3, 10, 18, 20), np.float32)
+def fused(x, weight):  # its maxima and its statistics
+    y = ops.conv2d(x, weight, padding="same")
+    if _core.default_device() == "cpu":
+        return ops.max_pool2d(y, 2)[0], y.mean((0, 1, 2)), y.var((0, 1, 2))
+    new = lambda *shape: _core.empty(shape, "float32", "cuda")
+    N, H, W, C = y.shape
+    pooled, mean, rstd, scale, shift = new(N, H // 2, W // 2, C), *(new(C) for _ in range(4))
+    x, weight = (_core.from_numpy(a).to("cuda") for a in (x, weight))
+    out = {"mean": mean, "rstd": rstd, "scale": scale, "shift": shift, "y": new(*y.shape)}
+    _core.conv2d_fused(x, weight, padding="same", pooled=pooled, **out)
+    return pooled.numpy(), mean.numpy(), rstd.numpy() ** -2 - 1e-3
 def results():
+    yield from fused(x, weight)
+    yield from fused(images, weight[:, :, :3].copy())
+    yield from ops.conv2d_backward_weight(images_dy, images, (3, 3, 3, 20), padding="same")
     yield ops.conv2d(x, weight, padding="same")
     yield ops.conv2d_backward_input(dy, weight, x.shape, padding="same")
     yield from ops.conv2d_backward_weight(dy, x, weight.shape, padding="same")
-    yield ops.conv2d(few, weight[:, :, :3])
+    yield ops.conv2d(few, weight[:, :, :3], stride=2)
     yield ops.softmax(rows)
     yield from ops.batch_norm(few)[:3]
 
@@ -88,7 +131,27 @@ FAULTS = {
         "wrong",
     ),
     "a missing barrier in the 3x3 kernel": (
-        ("conv2d_3x3.cu", "      barrier();  // all see this step's copies", "      // all see"),
+        ("conv2d_3x3.cu", "barrier();  // all see the copies", "// all see"),
+        "wrong",
+    ),
+    "an operand that is read before it is whole": (
+        ("conv2d_3x3.cu", "if (t == 0) barrier();  // the operand is whole", "// the operand"),
+        "wrong",
+    ),
+    "an operand that is replaced while others read it": (
+        ("conv2d_3x3_weight.cu", "barrier();  // all are done with the operands", "// all are done"),
+        "wrong",
+    ),
+    "a place of the first layer that is filled while others read it": (
+        ("conv2d_few_channels.cu", "barrier();  // the halo is whole", "// the halo"),
+        "wrong",
+    ),
+    "a maximum of the wrong pixel": (
+        ("conv2d_epilogue.cuh", "lower, shuffle_xor(lower, 4)", "lower, shuffle_xor(lower, 8)"),
+        "wrong",
+    ),
+    "sums of pixels beyond the edge": (
+        ("conv2d_epilogue.cuh", "if (pixels[i][half] < 0) continue;", ""),
         "wrong",
     ),
     "a missing barrier in a reduction": (
@@ -102,29 +165,29 @@ FAULTS = {
     "a wait that is too short": (
         (
             "conv2d_3x3.cu",
-            "      async_copy_wait<1>();\n      barrier();  // all",
-            "      async_copy_wait<2>();\n      barrier();  // all",
+            "async_copy_wait<0>() : async_copy_wait<1>()",
+            "async_copy_wait<0>() : async_copy_wait<2>()",
         ),
         "wrong",
     ),
     "a read beyond the image": (
         (
-            "conv2d_3x3.cu",
-            "if (h < 0 || h >= s.H || w < 0 || w >= s.W) return nullptr;",
-            "if (h < 0 || w < 0) return nullptr;",
+            "conv2d_tile.cuh",
+            "return row >= 0 && row < s.H && column >= 0 && column < s.W ?",
+            "return row >= 0 && column >= 0 ?",
         ),
         "wrong",
     ),
     "a read beyond the weights": (
         (
-            "conv2d.cu",
+            "conv2d_general.cu",
             "return n < columns && k < depth ? matrix[k * stride + first + n] : 0;",
             "return matrix[k * stride + first + n];",
         ),
         "wrong",
     ),
     "a write beyond the result": (
-        ("conv2d_3x3.cu", "if (c < s.K) row[c] =", "row[c] ="),
+        ("conv2d_epilogue.cuh", "if (c >= s.K) continue;", ""),
         "wrote outside an allocation",
     ),
     "a wrong lane": (

@@ -28,7 +28,13 @@ CASES = {
 }
 NORMALIZING = [name for name in CASES if name.startswith("winograd")]  # their input, on the way
 POOLING = ["winograd_f4x4", "winograd_overhang", "winograd_f2x2", "winograd_square"]
-EVEN = [*POOLING, "first_layer", "first_layer_tails", "pointwise", "kernel_5x5"]  # outputs that 2x2 windows cover
+EVEN = [
+    *POOLING,
+    "first_layer",
+    "first_layer_tails",
+    "pointwise",
+    "kernel_5x5",
+]  # outputs that 2x2 windows cover
 EPSILON = 1e-3
 
 

@@ -118,7 +118,11 @@ def gradients(model, x, y):
 
 def tolerance():
     """Where less than float32 is multiplied, a ReLU may close that was next to 0."""
-    return 1 if _core.default_device() == "cpu" else {"float32": 1, "tf32": 50, "bfloat16": 100}[_core.precision()]
+    return (
+        1
+        if _core.default_device() == "cpu"
+        else {"float32": 1, "tf32": 50, "bfloat16": 100}[_core.precision()]
+    )
 
 
 def assert_same_gradients(fused, plain):

@@ -205,12 +205,10 @@ BackwardWeight backward_weight_problem(const Conv2dShape& s) {
   problem.rows = s.KH * s.KW * (s.C_in / s.groups) + 1;
   problem.columns = s.C_out / s.groups;
   problem.depth = s.N * s.OH * s.OW;
-  const int64_t tiles =
-      ceil_div(problem.rows, kTileSide) * ceil_div(problem.columns, kTileSide) * s.groups;
+  const int64_t tiles = ceil_div(problem.rows, kTileSide) * ceil_div(problem.columns, kTileSide) * s.groups;
   const int64_t by_memory = (int64_t{1} << 24) / (problem.rows * s.C_out);
   int64_t parts = ceil_div(264, tiles);
-  for (const int64_t bound : {ceil_div(problem.depth, 256), by_memory})
-    parts = bound < parts ? bound : parts;
+  for (const int64_t bound : {ceil_div(problem.depth, 256), by_memory}) parts = bound < parts ? bound : parts;
   problem.parts = parts < 1 ? 1 : parts;
   return problem;
 }

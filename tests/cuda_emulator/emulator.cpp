@@ -107,8 +107,23 @@ void wake(int begin, int end) {
   }
 }
 
-// Runs the block's threads to their end; false for a deadlock.
+// Lets a thread run until it waits; whether it could.
+bool run_thread(int i) {
+  Fiber& fiber = block_.fibers[static_cast<size_t>(i)];
+  if (fiber.state != Fiber::kReady) return false;
+  block_.current = i;
+  enter(fiber);
+  if (fiber.state == Fiber::kDone && --block_.alive && block_.at_barrier == block_.alive) {
+    block_.at_barrier = 0;  // as on a GPU, threads that have returned do not count
+    wake(0, block_.threads);
+  }
+  return true;
+}
+
+// Runs the block's threads to their end; false for a deadlock. In half of the orders all warps keep step, in the
+// others one runs ahead as far as a barrier lets it.
 bool run_block(std::mt19937& random) {
+  const bool ahead = order == 1 || order == 2;
   std::vector<int> turns(static_cast<size_t>(block_.threads));
   for (int i = 0; i < block_.threads; ++i) turns[static_cast<size_t>(i)] = order == 1 ? block_.threads - 1 - i : i;
   if (order >= 2) std::shuffle(turns.begin(), turns.end(), random);
@@ -116,14 +131,12 @@ bool run_block(std::mt19937& random) {
     if (order == 3) std::shuffle(turns.begin(), turns.end(), random);
     bool progress = false;
     for (const int i : turns) {
-      Fiber& fiber = block_.fibers[static_cast<size_t>(i)];
-      if (fiber.state != Fiber::kReady) continue;
-      progress = true;
-      block_.current = i;
-      enter(fiber);
-      if (fiber.state == Fiber::kDone && --block_.alive && block_.at_barrier == block_.alive) {
-        block_.at_barrier = 0;  // as on a GPU, threads that have returned do not count
-        wake(0, block_.threads);
+      bool runs = run_thread(i);
+      progress |= runs;
+      while (ahead && runs) {
+        runs = false;
+        for (int lane = i / 32 * 32; lane < std::min(i / 32 * 32 + 32, block_.threads); ++lane)
+          runs |= run_thread(lane);
       }
     }
     if (!progress) return false;
