@@ -7,10 +7,11 @@
 namespace pyconv {
 
 // Changes with kernels.h, shapes.h and this file.
-constexpr uint32_t kCudaLibraryVersion = 1000 * kKernelsVersion + 1;
+constexpr uint32_t kCudaLibraryVersion = 1000 * kKernelsVersion + 2;
 
 // Memory and order of work of a device. All work goes to one stream, in order; `copy_in` may return before it is
-// done but has read the host's memory, `copy_out` and `synchronize` return when all before is done.
+// done but has read the host's memory, `copy_out` and `synchronize` return when all before is done. Each makes the
+// device the thread's current one.
 struct DeviceFunctions {
   // Null where a GPU can be used, else the reason in words that a user can act on; asked first, once.
   const char* (*why_not)();
@@ -24,6 +25,7 @@ struct DeviceFunctions {
   Status (*copy)(void* to, const void* from, size_t bytes);
   Status (*fill)(void* stream, void* memory, uint8_t value, size_t bytes);
   Status (*synchronize)();
+  Status (*make_wait)(void* stream);  // somebody else's, for all that was enqueued so far; without waiting here
   Status (*synchronize_all)();  // what others enqueued on streams of their own, too
 
   // What is enqueued between begin and end on the stream that begin gives becomes a graph and does not run;

@@ -8,6 +8,8 @@ import numpy as np
 
 from pyconv.philox import to_rng_state
 
+_MOST_AHEAD = 16  # steps that a GPU may have before it before their losses are read
+
 
 class Position:
     """Where a training stands: the epoch, the steps done in it and their sums. What an exact resume needs."""
@@ -68,37 +70,74 @@ def _run_epoch(model, feed, position, callbacks, seed):
     """Run the epoch's steps from `position.step` on; return the position after the last one."""
     totals, epoch, step = model.totals, position.epoch, position.step
     totals.restore(position.sums, position.count)
+    taken, most = [], 1 if model.device == "cpu" else _MOST_AHEAD
     for batch, target_shape, fill in feed.batches(epoch, step):
         callbacks.on_train_batch_begin(step)
-        run_step(model, batch, target_shape, fill, epoch=epoch, step=step, seed=seed)
+        taken.append(Step(model, batch, target_shape, fill, epoch=epoch, step=step, seed=seed))
         step += 1
-        model.position = Position(epoch, step, totals.sums, totals.count)
-        callbacks.on_train_batch_end(step - 1, totals.means(model.metric_names, model.penalised))
+        logs = None
+        if len(taken) == most or callbacks.reads_batch():
+            _settle(model, taken, epoch, step)
+            logs = totals.means(model.metric_names, model.penalised)
+        callbacks.on_train_batch_end(step - 1, logs)
         if model.interrupted or model.stop_training:
             break
+    _settle(model, taken, epoch, step)
     return model.position
 
 
-def run_step(model, batch, target_shape, fill, *, epoch, step, seed):
-    """Take one training step; `model.totals` grow by the batch."""
-    plan = model.training_plan(batch, target_shape)
-    fill(plan)
-    model.hyper.assign(model.optimizer.hyper())
-    model.rng.assign(to_rng_state(seed, epoch, step))
-    plan.run()
+def _settle(model, taken, epoch, step):
+    """Read the sums of the steps `taken`, and empty the list."""
+    if taken:
+        read_losses(model, taken)
+        model.position = Position(epoch, step, model.totals.sums, model.totals.count)
+        taken.clear()
+
+
+class Step:
+    """One training step, taken when this is made: `model.totals` grow by the batch.
+
+    On a GPU it may still be under way; `read_losses` waits for it.
+    """
+
+    def __init__(self, model, batch, target_shape, fill, *, epoch, step, seed):
+        self._batch, self._target_shape, self._fill = batch, target_shape, fill
+        self._rng = to_rng_state(seed, epoch, step)
+        self.where, self.iterations = f"epoch {epoch + 1}, step {step + 1}", model.optimizer.iterations
+        plan = self._plan(model)
+        model.hyper.assign(model.optimizer.hyper())
+        plan.run()
+        model.totals.count += batch.size
+        model.optimizer.iterations += 1
+
+    def first_not_finite(self, model):
+        """Compute the batch again; return the call that gave the first NaN or infinity, or None."""
+        return self._plan(model, fused=False).first_not_finite()
+
+    def _plan(self, model, **options):
+        """Return the step's plan with its inputs filled in."""
+        plan = model.training_plan(self._batch, self._target_shape, **options)
+        self._fill(plan)
+        model.rng.assign(self._rng)
+        return plan
+
+
+def read_losses(model, steps):
+    """Fetch the sums after `steps`, all since they were last read; raise FloatingPointError for a NaN."""
     model.totals.read()
-    model.totals.count += batch.size
-    if not np.isfinite(model.totals.loss):
-        apart = model.training_plan(batch, target_shape, fused=False)
-        apart.take_inputs(plan)
-        raise FloatingPointError(_blame(apart, model.totals.loss, epoch, step))
-    model.optimizer.iterations += 1
+    loss = model.totals.loss
+    if np.isfinite(loss):
+        return
+    # From the first loss that was not finite on, no step has changed a weight: its batch shows it again.
+    for step in steps:
+        call = step.first_not_finite(model)
+        if call or step is steps[-1]:
+            model.optimizer.iterations = step.iterations
+            raise FloatingPointError(_blame(call, loss, step.where))
 
 
-def _blame(plan, loss, epoch, step):
-    """Run the batch again call by call and name the first layer whose output is not finite."""
-    call = plan.first_not_finite()
-    where = f"epoch {epoch + 1}, step {step + 1}"
+def _blame(call, loss, where):
+    """Name the first layer whose output is not finite."""
     if call is None:
         return f"[fit] the loss is {loss} at {where}, in the sum over the epoch alone"
     if call.layer:

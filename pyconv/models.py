@@ -300,7 +300,8 @@ class Sequential(Configurable):
             self.prepare_training()
             self.totals.restore()
             step = next(iter(feed.batches(0)))
-            fitting.run_step(self, *step, epoch=0, step=self.optimizer.iterations, seed=self.seed)
+            step = fitting.Step(self, *step, epoch=0, step=self.optimizer.iterations, seed=self.seed)
+            fitting.read_losses(self, [step])
             logs = self.totals.means(self.metric_names, self.penalised)
         return logs if return_dict else self._values(logs)
 

@@ -193,12 +193,6 @@ class Plan:
         for parameter in self._updates:
             parameter.version += 1
 
-    def take_inputs(self, other):
-        """Copy the inputs of another plan of the same network and batch."""
-        if other is not self:
-            for name in self.inputs:
-                self[name].copy_from(other[name])
-
     def time(self):
         """Run all calls and return (op, layer name, seconds) of each."""
         names = [call.layer.name if call.layer else "" for call in self.calls]

@@ -33,10 +33,13 @@ class Progress(Callback):
         if self._display is None:  # resumed within an epoch
             self._begin(self.params.get("initial_epoch", 0), batch)
 
+    def reads_batch(self):
+        return time.perf_counter() - self._shown >= self._display.seconds
+
     def on_train_batch_end(self, batch, logs=None):
         self._step, self._step_end = batch + 1, time.perf_counter()
         self._steps_taken += 1
-        if self._step_end - self._shown >= self._display.seconds:
+        if logs and self._step_end - self._shown >= self._display.seconds:
             self._shown = self._step_end
             self._display.update(self._step, self._text(logs))
 

@@ -129,6 +129,26 @@ if CUDA:
         assert again.__cuda_array_interface__["data"] == there.__cuda_array_interface__["data"]
         assert not hasattr(_core.empty((1,)), "__cuda_array_interface__")
 
+    def test_dlpack_orders_the_consumers_stream():
+        there = _core.from_numpy(np.zeros((4, 2), np.float32)).to("cuda")
+        for stream in (None, 1, 2, -1):
+            assert "dltensor" in repr(there.__dlpack__(stream=stream))
+        for stream in (0, -2):
+            with pytest.raises(
+                ValueError, match=rf"\[Tensor.__dlpack__\] stream is {stream}, expected None, -1, 1"
+            ):
+                there.__dlpack__(stream=stream)
+        _core.empty((1,)).__dlpack__(stream=None)
+
+    def test_what_was_copied_in_may_change_at_once(rng):
+        large = rng.standard_normal(5 << 20, dtype=np.float32)  # 20 MB: more than the pinned memory
+        expected, there = large.copy(), _core.from_numpy(large).to("cuda")
+        large[:] = 0
+        small = [_core.from_numpy(expected[i : i + 3]).to("cuda") for i in range(100)]
+        np.testing.assert_array_equal(there.numpy(), expected)
+        for i, tensor in enumerate(small):
+            np.testing.assert_array_equal(tensor.numpy(), expected[i : i + 3])
+
     def test_ops_run_where_their_arguments_lie(rng):
         a, b = rng.standard_normal((2, 7), dtype=np.float32), rng.standard_normal((2, 7), dtype=np.float32)
         y = ops.add(_core.from_numpy(a).to("cuda"), b)  # the array follows the tensor

@@ -102,7 +102,9 @@ def fused(x, weight):  # its maxima and its statistics
     out = {"mean": mean, "rstd": rstd, "scale": scale, "shift": shift, "y": new(*y.shape)}
     _core.conv2d_fused(x, weight, padding="same", pooled=pooled, **out)
     return pooled.numpy(), mean.numpy(), rstd.numpy() ** -2 - 1e-3
+large = np.arange(3e6, dtype=np.float32)  # more than the pinned memory holds
 def results():
+    yield _core.from_numpy(large).to(_core.default_device()).numpy()
     yield from fused(x, weight)
     yield from fused(images, weight[:, :, :3].copy())
     yield from ops.conv2d_backward_weight(images_dy, images, (3, 3, 3, 20), padding="same")
@@ -203,8 +205,12 @@ FAULTS = {
         "wrong",
     ),
     "memory that is freed too early": (
-        ("runtime.cu", "cudaFreeAsync(memory, device().stream);", "cudaFree(memory);"),
+        ("runtime.cu", "cudaFreeAsync(memory, ours());", "cudaFree(memory);"),
         "after it was freed",
+    ),
+    "a half of the pinned memory that is filled before it was read": (
+        ("runtime.cu", "return cudaEventSynchronize(read_[half_]);", "return cudaSuccess;"),
+        "wrong",
     ),
     "a lane that stays away": (
         (

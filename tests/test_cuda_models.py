@@ -11,6 +11,7 @@ from pyconv.models import Sequential, load_model
 from pyconv.optimizers import SGD, Adam
 from pyconv.preprocessing import Augmentation
 from pyconv.regularizers import l2
+from pyconv.training import Totals
 
 pytestmark = pytest.mark.skipif(not CUDA, reason="no CUDA backend to test on")
 
@@ -144,6 +145,34 @@ def test_a_nan_is_blamed_on_its_layer_and_destroys_nothing(data):
         model.fit(*data, batch_size=4, verbose=0)
     for parameter, kept in zip(model.trainable_parameters, before, strict=True):
         np.testing.assert_array_equal(parameter.numpy(), kept)
+
+
+def test_a_nan_is_blamed_on_its_step_though_later_ones_were_taken(data):
+    """`fit` reads the losses now and then; the step, the weights and the optimizer are those of the CPU."""
+    x, y = data[0].astype(np.float32), data[1]
+    x[7, 2, 3] = np.nan
+    found = []
+    for device in ("cpu", "cuda"):
+        model = network(device)
+        with pytest.raises(FloatingPointError) as error:
+            model.fit(x[:20], y[:20], batch_size=2, epochs=3, verbose=0)
+        found.append((str(error.value), model.optimizer.iterations, model.trainable_parameters))
+    (expected, steps, reference), (message, iterations, parameters) = found
+    assert message == expected
+    assert iterations == steps > 0
+    for ours, theirs in zip(parameters, reference, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=0, atol=2e-3)
+
+
+def test_losses_are_read_where_somebody_looks(data, monkeypatch):
+    reads, plain = [], Totals.read
+    monkeypatch.setattr(Totals, "read", lambda self: (reads.append(1), plain(self)))
+    for device, callbacks, expected in (("cpu", False, 20), ("cuda", False, 4), ("cuda", True, 20)):
+        reads.clear()
+        x, y = data
+        losses = [Losses().callback()] if callbacks else []
+        network(device).fit(x[:20], y[:20], batch_size=4, epochs=4, verbose=0, callbacks=losses)
+        assert len(reads) == expected
 
 
 def test_a_program_becomes_a_graph_that_reads_what_lies_there_now(rng):

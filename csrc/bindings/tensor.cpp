@@ -127,8 +127,21 @@ py::capsule capsule_of(ManagedType* managed, const char* name) {
   }));
 }
 
-py::capsule dlpack_of(const Tensor& tensor, const py::object& max_version, const py::object& device,
-                      const py::object& copy) {
+// The consumer's stream, as DLPack numbers CUDA's: None or 1: the legacy default one, 2: the thread's default one,
+// -1: it takes care itself.
+void order_before(const Tensor& tensor, const py::object& stream) {
+  if (!tensor.functions()) return;
+  const auto number = stream.is_none() ? intptr_t{1} : py::cast<intptr_t>(stream);
+  if (number == 0 || number < -1)
+    throw py::value_error("[Tensor.__dlpack__] stream is " + std::to_string(number) +
+                          ", expected None, -1, 1, 2 or a stream's address");
+  if (number == -1) return;
+  if (const Status status = tensor.functions()->make_wait(reinterpret_cast<void*>(number)); status.message)
+    throw std::runtime_error("[Tensor.__dlpack__] " + std::string(status.message));
+}
+
+py::capsule dlpack_of(const Tensor& tensor, const py::object& stream, const py::object& max_version,
+                      const py::object& device, const py::object& copy) {
   if (!device.is_none() && py::cast<std::pair<int, int>>(device) != std::pair<int, int>(device_type(tensor), 0))
     throw py::buffer_error("[Tensor.__dlpack__] dl_device is another device than the tensor's");
   Tensor shared = tensor;
@@ -136,7 +149,7 @@ py::capsule dlpack_of(const Tensor& tensor, const py::object& max_version, const
     shared = empty(tensor.shape, tensor.dtype, tensor.device);
     pyconv::copy(shared, tensor);
   }
-  wait_for_device(shared);
+  order_before(shared, stream);
   if (!max_version.is_none() && py::cast<std::pair<uint32_t, uint32_t>>(max_version).first >= 1) {
     auto* managed = export_dlpack<dlpack::ManagedVersioned>(shared);
     managed->version = {1, 0};
@@ -387,12 +400,8 @@ void bind_tensor(py::module_& module) {
             return cast;
           },
           py::arg("dtype") = py::none(), py::arg("copy") = py::none())
-      .def(
-          "__dlpack__",
-          [](const Tensor& t, const py::object&, const py::object& max_version, const py::object& dl_device,
-             const py::object& copy) { return dlpack_of(t, max_version, dl_device, copy); },
-          py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
-          py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
+      .def("__dlpack__", &dlpack_of, py::kw_only(), py::arg("stream") = py::none(),
+           py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
       .def("__dlpack_device__", [](const Tensor& t) { return py::make_tuple(device_type(t), 0); })
       .def_property_readonly("__cuda_array_interface__", &cuda_array_interface)
       .def("reshape", &reshaped, py::arg("shape"))

@@ -1,5 +1,6 @@
 // Memory, the stream and graphs: what the extension needs of the device beside kernels.
 #include <cstdio>
+#include <cstring>
 #include <mutex>
 
 #include "../cuda_library.h"
@@ -75,6 +76,12 @@ Device& device() {
   return *instance;
 }
 
+// The stream of all work. A program may have made another device the current one.
+cudaStream_t ours() {
+  cudaSetDevice(0);
+  return device().stream;
+}
+
 const char* why_not() {
   return device().reason[0] ? device().reason : nullptr;
 }
@@ -82,34 +89,98 @@ const char* name() {
   return device().name;
 }
 void* stream() {
-  return device().stream;
+  return ours();
 }
 
 Status allocate(size_t bytes, void** memory) {
-  return status_of(cudaMallocAsync(memory, bytes ? bytes : 1, device().stream));
+  return status_of(cudaMallocAsync(memory, bytes ? bytes : 1, ours()));
 }
 void release(void* memory) {
-  cudaFreeAsync(memory, device().stream);
+  cudaFreeAsync(memory, ours());
 }
 Status synchronize() {
-  return status_of(cudaStreamSynchronize(device().stream));
+  return status_of(cudaStreamSynchronize(ours()));
 }
 Status synchronize_all() {
+  ours();
   return status_of(cudaDeviceSynchronize());
 }
-// Pageable memory has been staged when the copy returns; memory that somebody pinned is still being read.
+Status make_wait(void* other) {
+  static const cudaEvent_t reached = [] {
+    cudaEvent_t event = nullptr;
+    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    return event;
+  }();
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  const cudaError_t error = cudaEventRecord(reached, ours());
+  return status_of(error == cudaSuccess ? cudaStreamWaitEvent(static_cast<cudaStream_t>(other), reached, 0)
+                                        : error);
+}
+
+// What goes to the device passes through pinned memory: the copy itself is the device's work, the caller's memory
+// is free at once, and nobody waits but for the half that the device has not read yet.
+class Staging {
+ public:
+  cudaError_t copy_in(char* to, const char* from, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    while (bytes) {
+      if (!halves_[0]) {
+        if (const cudaError_t error = open(); error != cudaSuccess) return error;
+      }
+      if (used_ == kHalf) {
+        if (const cudaError_t error = turn(); error != cudaSuccess) return error;
+      }
+      const size_t part = bytes < kHalf - used_ ? bytes : kHalf - used_;
+      char* place = halves_[half_] + used_;
+      std::memcpy(place, from, part);
+      const cudaError_t error = cudaMemcpyAsync(to, place, part, cudaMemcpyHostToDevice, ours());
+      if (error != cudaSuccess) return error;
+      used_ += ceil_div(part, kAlignment) * kAlignment;
+      to += part, from += part, bytes -= part;
+    }
+    return cudaSuccess;
+  }
+
+ private:
+  static constexpr size_t kHalf = size_t{4} << 20, kAlignment = 64;
+
+  cudaError_t open() {
+    char* memory = nullptr;
+    if (const cudaError_t error = cudaMallocHost(reinterpret_cast<void**>(&memory), 2 * kHalf);
+        error != cudaSuccess)
+      return error;
+    for (cudaEvent_t& event : read_)
+      if (const cudaError_t error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming); error != cudaSuccess)
+        return error;
+    halves_[0] = memory, halves_[1] = memory + kHalf;
+    return cudaSuccess;
+  }
+  // To the other half, once the device has read it.
+  cudaError_t turn() {
+    if (const cudaError_t error = cudaEventRecord(read_[half_], ours()); error != cudaSuccess) return error;
+    half_ = 1 - half_;
+    used_ = 0;
+    return cudaEventSynchronize(read_[half_]);
+  }
+
+  std::mutex mutex_;
+  char* halves_[2] = {};
+  cudaEvent_t read_[2] = {};
+  int half_ = 0;
+  size_t used_ = 0;
+};
+
 Status copy_in(void* to, const void* host, size_t bytes) {
-  cudaPointerAttributes attributes{};
-  if (cudaPointerGetAttributes(&attributes, host) != cudaSuccess) cudaGetLastError();
-  const Status status = status_of(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, device().stream));
-  return status.message || attributes.type == cudaMemoryTypeUnregistered ? status : synchronize();
+  static Staging* staging = new Staging;  // never destroyed, as the device
+  return status_of(staging->copy_in(static_cast<char*>(to), static_cast<const char*>(host), bytes));
 }
 Status copy_out(void* host, const void* from, size_t bytes) {
-  const Status status = status_of(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, device().stream));
+  const Status status = status_of(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, ours()));
   return status.message ? status : synchronize();
 }
 Status copy(void* to, const void* from, size_t bytes) {
-  return status_of(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, device().stream));
+  return status_of(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, ours()));
 }
 Status fill(void* on, void* memory, uint8_t value, size_t bytes) {
   return status_of(cudaMemsetAsync(memory, value, bytes, static_cast<cudaStream_t>(on)));
@@ -117,6 +188,7 @@ Status fill(void* on, void* memory, uint8_t value, size_t bytes) {
 
 // A stream of its own: what other threads enqueue meanwhile does not get into the graph.
 Status begin_capture(void** on) {
+  ours();
   cudaStream_t apart = nullptr;
   cudaError_t error = cudaStreamCreateWithFlags(&apart, cudaStreamNonBlocking);
   if (error != cudaSuccess) return status_of(error);
@@ -135,7 +207,7 @@ Status end_capture(void* on, void** graph) {
   return status_of(error);
 }
 Status replay(void* graph) {
-  return status_of(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), device().stream));
+  return status_of(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), ours()));
 }
 void destroy(void* graph) {
   cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
@@ -159,6 +231,7 @@ const DeviceFunctions kDeviceFunctions{
     .copy = copy,
     .fill = fill,
     .synchronize = synchronize,
+    .make_wait = make_wait,
     .synchronize_all = synchronize_all,
     .begin_capture = begin_capture,
     .end_capture = end_capture,

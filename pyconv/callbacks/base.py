@@ -61,7 +61,18 @@ class Callback:
         """Run before step `batch` of the epoch."""
 
     def on_train_batch_end(self, batch, logs=None):
-        """Run after step `batch`; `logs` holds the epoch's running means."""
+        """Run after step `batch`; `logs` holds the epoch's running means, or is None (see `reads_batch`)."""
+
+    def reads_batch(self):
+        """Return whether the step just taken matters to this callback.
+
+        Only then are its logs fetched from a GPU, which has to finish all work for that. By default a
+        callback with a hook for batches reads each.
+        """
+        hooks = ("on_train_batch_begin", "on_train_batch_end")
+        own = (getattr(self, name) for name in hooks)
+        plain = [getattr(Callback, name) for name in hooks]
+        return any(getattr(hook, "__func__", hook) not in plain for hook in own)
 
 
 class CallbackList:
@@ -85,6 +96,10 @@ class CallbackList:
                 getattr(callback, name)(*arguments, **logs)
 
         return call
+
+    def reads_batch(self):
+        """Return whether one of them reads the step just taken."""
+        return any(callback.reads_batch() for callback in self.callbacks)
 
     def get_state(self):
         """Return the callbacks' states by class name; several of one class in order."""

@@ -190,6 +190,9 @@ class ModelCheckpoint(_Monitor):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
+    def reads_batch(self):
+        return self.save_freq != "epoch" and (self.steps + 1) % self.save_freq == 0
+
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
         if self.save_freq != "epoch" and self.steps % self.save_freq == 0:

@@ -310,6 +310,18 @@ std::set<cudaStream_t> streams;
 struct Graph {
   std::vector<std::function<cudaError_t()>> work;
 };
+// A place in a stream's work.
+struct Event {
+  bool reached = true;
+  cudaStream_t stream = nullptr;
+};
+std::map<const char*, size_t> pinned;  // host memory that the device reads when it comes to it
+
+bool is_pinned(const void* memory) {
+  const auto* place = static_cast<const char*>(memory);
+  const auto next = pinned.upper_bound(place);
+  return next != pinned.begin() && place < std::prev(next)->first + std::prev(next)->second;
+}
 
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
   const std::lock_guard lock(mutex);
@@ -359,8 +371,7 @@ cudaError_t cudaDeviceSynchronize() {
       return error;
   return cudaSuccess;
 }
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
-  attributes->type = cudaMemoryTypeUnregistered;
+cudaError_t cudaSetDevice(int) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
@@ -395,6 +406,37 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     if (const cudaError_t error = step(); error != cudaSuccess) return error;
   const cudaError_t error = emulator::check_freed();
   return error == cudaSuccess ? emulator::check_red_zones() : error;
+}
+
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  const std::lock_guard lock(emulator::mutex);
+  *memory = std::malloc(bytes);
+  emulator::pinned[static_cast<const char*>(*memory)] = bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new emulator::Event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const std::lock_guard lock(emulator::mutex);
+  event->reached = false;
+  event->stream = stream;
+  return emulator::enqueue(stream, [event] {
+    event->reached = true;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const std::lock_guard lock(emulator::mutex);
+  return event->reached ? cudaSuccess : cudaStreamSynchronize(event->stream);
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const std::lock_guard lock(emulator::mutex);
+  const bool is_default = reinterpret_cast<uintptr_t>(stream) <= 2;  // whose work is done at once
+  if (is_default || stream == event->stream) return is_default ? cudaEventSynchronize(event) : cudaSuccess;
+  return emulator::enqueue(stream, [event] { return cudaEventSynchronize(event); });
 }
 
 cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t) {
@@ -438,7 +480,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   const std::lock_guard lock(emulator::mutex);
-  if (kind != cudaMemcpyHostToDevice)
+  if (kind != cudaMemcpyHostToDevice || emulator::is_pinned(from))
     return emulator::enqueue(stream, [=] {
       std::memmove(to, from, bytes);
       return cudaSuccess;
