@@ -56,7 +56,7 @@ set(PYCONV_CUDA_OPS
     batch_norm softmax softmax_cross_entropy accuracy sum adam sgd gather affine runtime table)
 list(TRANSFORM PYCONV_CUDA_OPS REPLACE "(.+)" "csrc/cuda/\\1.cu" OUTPUT_VARIABLE PYCONV_CUDA_SOURCES)
 add_library(pyconv_cuda SHARED ${PYCONV_CUDA_SOURCES})
-target_compile_options(pyconv_cuda PRIVATE -Xcompiler=-Wall,-Wextra)
+target_compile_options(pyconv_cuda PRIVATE -Xcompiler=-Wall,-Wextra --compress-mode=size)
 if("$ENV{PYCONV_WERROR}")
   target_compile_options(pyconv_cuda PRIVATE -Werror=all-warnings)
 endif()

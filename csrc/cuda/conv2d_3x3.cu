@@ -49,6 +49,7 @@ struct Pack3x3 {
 template <class Math, class S, Takes kTakes>
 struct Correlate {
   using T = typename S::T;
+  using NeedsTensorCores = void;
   static constexpr int kThreads = kTileThreads, kBlocksAtOnce = T::kPixels > 64 ? 2 : 3;
   static constexpr int kStages = 3;  // of weights that stream: one tap each
   static constexpr int kStride =

@@ -66,6 +66,7 @@ struct Bfloat16OverPixels : Bfloat16 {
 
 template <class Math, class T, int kColumns>
 struct BackwardWeight3x3 {
+  using NeedsTensorCores = void;
   static constexpr int kThreads = 3 * kWarp * (kColumns / 32), kBlocksAtOnce = kColumns == 64 ? 2 : 4;
   static constexpr int kStride = Math::stride(kChannels), kColumnStride = Math::stride(kColumns);
   static constexpr int kVectors = kColumns / 4, kBiasRows = kThreads / kVectors;

@@ -59,6 +59,7 @@ PYCONV_DEVICE void for_halos(const Correlation3x3& s, const float* x, const Tile
 
 template <class S, Takes kTakes>
 struct CorrelateFewChannels {
+  using NeedsTensorCores = void;
   static constexpr int kThreads = kTileThreads, kBlocksAtOnce = S::kColumns == 64 ? 2 : 3;
   static constexpr size_t kHalos = 2 * kHaloFloats * sizeof(float), kEnd = TileEpilogue<S, kTakes>::kSharedBytes;
   static constexpr size_t kSharedBytes = kHalos > kEnd ? kHalos : kEnd;
@@ -116,6 +117,7 @@ struct CorrelateFewChannels {
 // The weight gradient: rows are taps, and one of ones for dbias; depth is pixels, eight to a warp at a time. dy
 // goes straight from global memory into fragments, made on the way.
 struct BackwardWeightFewChannels {
+  using NeedsTensorCores = void;
   static constexpr int kThreads = kTileThreads, kBlocksAtOnce = 4, kWarps = kThreads / kWarp;
   static constexpr int kRows = 32, kColumns = 32;
   static constexpr size_t kSharedBytes = kWarps * kRows * kColumns * sizeof(float);

@@ -32,6 +32,10 @@ constexpr int blocks_at_once() {
 
 template <class Kernel>
 __global__ void __launch_bounds__(Kernel::kThreads, blocks_at_once<Kernel>()) run(const Kernel kernel) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  // Never launched here (has_tensor_cores): no code either.
+  if constexpr (requires { typename Kernel::NeedsTensorCores; }) return;
+#endif
   kernel();
 }
 
