@@ -129,7 +129,7 @@ class Batch:
 
 
 class PlanCache:
-    """A model's plans, by purpose, `Batch` and instruction set; the least recently used ones go."""
+    """A model's plans, by purpose, `Batch`, backend and precision; the least recently used ones go."""
 
     _MOST = 8
 
@@ -138,7 +138,7 @@ class PlanCache:
 
     def get(self, key, make):
         """Return the plan under `key`, (purpose, Batch, ...), made by `make` where there is none."""
-        key = (*key, _core.backend())
+        key = (*key, _core.backend(), _core.precision())
         plan = self._plans.pop(key, None) or make()
         self._plans[key] = plan
         while len(self._plans) > self._MOST:

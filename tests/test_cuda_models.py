@@ -225,6 +225,16 @@ def test_other_threads_stay_out_of_a_graph(data):
     assert losses == expected
 
 
+def test_a_plan_is_made_anew_for_another_precision(rng):
+    model = Sequential([layers.Conv2D(16, 3, padding="same", input_shape=(8, 8, 16))], seed=1).to("cuda")
+    x = rng.standard_normal((2, 8, 8, 16), dtype=np.float32)
+    exact = model.predict(x)
+    for precision, error in (("bfloat16", 1e-4), ("tf32", 1e-5), ("float32", 0)):
+        _core.set_precision(precision)
+        found = np.linalg.norm(model.predict(x) - exact) / np.linalg.norm(exact)
+        assert error <= found <= 100 * error
+
+
 def test_a_layer_alone(rng):
     x = rng.standard_normal((2, 5, 5, 3)).astype(np.float32)
     layer = layers.ReLU()

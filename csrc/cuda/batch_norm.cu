@@ -84,27 +84,32 @@ struct CollectProducts {
   }
 };
 
-// A warp takes a channel: its lanes join every 32nd part, then each other in a fixed tree; finish(c, T).
+// A block takes a channel: its threads join a part or two each, then each other in a fixed tree; finish(c, T).
+// Nearly all of its time is spent waiting, so that what counts is how few steps follow each other.
 template <class T, class Finish>
 struct Merge {
-  static constexpr int kThreads = 128;
+  static constexpr int kThreads = 256;
+  static constexpr size_t kSharedBytes = kThreads / kWarp * sizeof(T);
   Finish finish;
   int64_t C, parts;
   const double* sums;
   PYCONV_DEVICE void operator()() const {
-    const int64_t c = block_index() * (kThreads / kWarp) + warp_index();
-    if (c >= C) return;
-    T all;
-    for (int64_t part = lane_index(); part < parts; part += kWarp) all.merge(T::read(sums, part, C, c));
-    for (int mask = kWarp / 2; mask; mask /= 2) all.merge(all.of_lane(mask));
-    if (lane_index() == 0) finish(c, all);
+    const int64_t c = block_index();
+    T mine, *warps = shared<T>();
+    for (int64_t part = thread_index(); part < parts; part += kThreads) mine.merge(T::read(sums, part, C, c));
+    for (int mask = kWarp / 2; mask; mask /= 2) mine.merge(mine.of_lane(mask));
+    if (lane_index() == 0) warps[warp_index()] = mine;
+    barrier();
+    if (thread_index()) return;
+    for (int warp = 1; warp < kThreads / kWarp; ++warp) mine.merge(warps[warp]);
+    finish(c, mine);
   }
 };
 
 template <class T, class Finish>
 Status merge(const Context& context, const Finish& finish, int64_t C, int64_t parts, const double* sums) {
   const Merge<T, Finish> kernel{finish, C, parts, sums};
-  return launch(context, kernel, {ceil_div(C, kernel.kThreads / kWarp)});
+  return launch(context, kernel, {C}, kernel.kSharedBytes);
 }
 
 struct FinishStatistics {

@@ -49,13 +49,18 @@ def convolutions(shape, filters):
 def trained(precision):
     """Return a digest of a small network's weights after a few steps."""
     rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (8, 8, 8, 3)).astype(np.uint8), rng.integers(0, 4, 8)
+    x, y = rng.integers(0, 256, (8, 16, 16, 3)).astype(np.uint8), rng.integers(0, 4, 8)
     model = Sequential(
         [
-            layers.Normalization(127.5, 5000.0, input_shape=(8, 8, 3)),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.Normalization(127.5, 5000.0, input_shape=(16, 16, 3)),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
             layers.BatchNormalization(),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.Conv2D(36, 3, padding="same", activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, padding="same"),
+            layers.BatchNormalization(),
+            layers.ReLU(),
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(4, activation="softmax"),
