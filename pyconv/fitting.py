@@ -8,8 +8,6 @@ import numpy as np
 
 from pyconv.philox import to_rng_state
 
-_MOST_AHEAD = 16  # steps that a GPU may have before it before their losses are read
-
 
 class Position:
     """Where a training stands: the epoch, the steps done in it and their sums. What an exact resume needs."""
@@ -70,28 +68,33 @@ def _run_epoch(model, feed, position, callbacks, seed):
     """Run the epoch's steps from `position.step` on; return the position after the last one."""
     totals, epoch, step = model.totals, position.epoch, position.step
     totals.restore(position.sums, position.count)
-    taken, most = [], 1 if model.device == "cpu" else _MOST_AHEAD
-    for batch, target_shape, fill in feed.batches(epoch, step):
-        callbacks.on_train_batch_begin(step)
-        taken.append(Step(model, batch, target_shape, fill, epoch=epoch, step=step, seed=seed))
-        step += 1
-        logs = None
-        if len(taken) == most or callbacks.reads_batch():
-            _settle(model, taken, epoch, step)
-            logs = totals.means(model.metric_names, model.penalised)
-        callbacks.on_train_batch_end(step - 1, logs)
-        if model.interrupted or model.stop_training:
-            break
-    _settle(model, taken, epoch, step)
+    taken, most = [], 1 if model.device == "cpu" else totals.MOST_REMEMBERED
+    try:
+        for batch, target_shape, fill in feed.batches(epoch, step):
+            callbacks.on_train_batch_begin(step)
+            taken.append(Step(model, batch, target_shape, fill, epoch=epoch, step=step, seed=seed))
+            step += 1
+            if most > 1:
+                totals.remember(len(taken) - 1)
+            logs = None
+            if len(taken) == most or callbacks.reads_batch():
+                _settle(model, taken, epoch, step)
+                logs = totals.means(model.metric_names, model.penalised)
+            callbacks.on_train_batch_end(step - 1, logs)
+            if model.interrupted or model.stop_training:
+                break
+    finally:  # what was trained counts, whatever comes
+        _settle(model, taken, epoch, step)
     return model.position
 
 
 def _settle(model, taken, epoch, step):
     """Read the sums of the steps `taken`, and empty the list."""
     if taken:
-        read_losses(model, taken)
-        model.position = Position(epoch, step, model.totals.sums, model.totals.count)
+        steps = taken.copy()
         taken.clear()
+        read_losses(model, steps)
+        model.position = Position(epoch, step, model.totals.sums, model.totals.count)
 
 
 class Step:
@@ -129,11 +132,9 @@ def read_losses(model, steps):
     if np.isfinite(loss):
         return
     # From the first loss that was not finite on, no step has changed a weight: its batch shows it again.
-    for step in steps:
-        call = step.first_not_finite(model)
-        if call or step is steps[-1]:
-            model.optimizer.iterations = step.iterations
-            raise FloatingPointError(_blame(call, loss, step.where))
+    step = steps[model.totals.first_not_finite(len(steps))]
+    model.optimizer.iterations = step.iterations
+    raise FloatingPointError(_blame(step.first_not_finite(model), loss, step.where))
 
 
 def _blame(call, loss, where):

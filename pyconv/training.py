@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 
+import numpy as np
+
 from pyconv import _core
 from pyconv.fusion import fuse
 from pyconv.layers.base import trace_chain
@@ -58,9 +60,11 @@ class Totals:
     """
 
     _NAMES = ("loss", "correct", "penalty")
+    MOST_REMEMBERED = 16
 
     def __init__(self, device="cpu"):
         self._memory = _core.zeros((len(self._NAMES),), "float64", device)
+        self._losses = _core.zeros((self.MOST_REMEMBERED,), "float64", device)
         self.restore()
 
     def __getitem__(self, name):
@@ -74,6 +78,15 @@ class Totals:
     def read(self):
         """Fetch the sums; on a device, once it has done all work."""
         self.sums = self._memory.numpy().tolist()
+
+    def remember(self, i):
+        """Keep the sum of the losses as it is now, as number `i`, where the model lies."""
+        self._losses.view(8 * i, (1,), "float64").copy_from(self["loss"])
+
+    def first_not_finite(self, count):
+        """Return which of `count` remembered sums is the first that is not finite."""
+        losses = self._losses.numpy()[:count]
+        return int(np.argmax(~np.isfinite(losses))) if count > 1 else 0
 
     def restore(self, sums=(0.0, 0.0, 0.0), count=0):
         """Go on from sums over `count` examples; from nothing by default."""

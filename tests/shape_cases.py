@@ -67,6 +67,7 @@ AWKWARD_CONV2D = {
     "groups": Conv2dCase((2, 6, 7, 6), (3, 3, 2, 9), padding=1, groups=3),
     "groups_wide": Conv2dCase((1, 5, 5, 34), (3, 3, 17, 40), groups=2),
     "depthwise": Conv2dCase((2, 7, 6, 17), (3, 3, 1, 17), padding=1, groups=17),
+    "depthwise_vectors": Conv2dCase((2, 5, 7, 36), (3, 3, 1, 36), stride=2, padding=1, groups=36),
     "depthwise_stride": Conv2dCase((1, 9, 9, 33), (5, 5, 1, 33), stride=2, padding="same", groups=33),
     "depthwise_multiplier": Conv2dCase((2, 6, 6, 5), (3, 3, 1, 15), dilation=2, groups=5),
     "empty_batch": Conv2dCase((0, 5, 5, 3), (3, 3, 3, 5), padding=1),

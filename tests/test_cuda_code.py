@@ -71,15 +71,15 @@ def usage():
 
 @pytest.fixture(scope="module")
 def code():
-    """{(architecture, kernel): the set of instructions in it}"""
+    """{(architecture, kernel): its instructions, in order}"""
     found, architecture, instructions = {}, None, None
     for line in cuobjdump("-sass").splitlines():
         if match := re.match(r"\s*code for (\w+)", line):
             architecture = match[1]
         elif match := re.match(r"\s*Function : (\S+)", line):
-            instructions = found[architecture, match[1]] = set()
+            instructions = found[architecture, match[1]] = []
         elif instructions is not None and (match := re.search(r"\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", line)):
-            instructions.add(match[1])
+            instructions.append(match[1])
     return found
 
 
@@ -99,7 +99,7 @@ def test_no_kernel_spills(usage):
 
 def test_no_kernel_uses_local_memory(code):
     local = {
-        key: sorted(i for i in instructions if re.match(r"(LDL|STL)\b", i))
+        key: sorted({i for i in instructions if re.match(r"(LDL|STL)\b", i)})
         for key, instructions in code.items()
         if not any(c in key[1] for c in COLD)
     }
@@ -115,6 +115,7 @@ def test_no_kernel_uses_local_memory(code):
         ("9Correlate.*Tf32", r"HMMA\.1688\.F32\.TF32"),
         ("9Correlate.*Bfloat16", r"HMMA\.16816\.F32\.BF16"),
         ("9Correlate", "LDGSTS"),  # cp.async
+        ("9Correlate", r"LDSM\.16\.M88\.4"),
         ("9Correlate", r"LDS\.128"),  # two fragments of weights at once
         ("FewChannels", r"HMMA\.1688\.F32\.TF32"),
         ("BackwardWeightFewChannels", r"LDG\.E\.128"),
@@ -133,6 +134,17 @@ def test_kernels_use_the_tensor_cores_and_copy_ahead(code, kernel, instruction):
     for (architecture, name), instructions in kernels.items():
         if int(re.sub(r"\D", "", architecture)) >= 80:
             assert any(re.match(instruction, i) for i in instructions), (architecture, name)
+
+
+def test_products_wait_for_little_else(code):
+    """Of a tap's stretch of products, operands come from shared memory as the tensor cores take them."""
+    kernels = {key: instructions for key, instructions in code.items() if "9Correlate" in key[1]}
+    assert kernels
+    for key, instructions in kernels.items():
+        products = [i for i, name in enumerate(instructions) if name.startswith("HMMA")]
+        if products:  # none below 8.0
+            stretch = products[-1] + 1 - products[0]
+            assert stretch < 2 * len(products), key
 
 
 def test_no_float_atomics(code):

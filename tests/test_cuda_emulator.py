@@ -111,6 +111,7 @@ def results():
     yield ops.conv2d(x, weight, padding="same")
     yield ops.conv2d_backward_input(dy, weight, x.shape, padding="same")
     yield from ops.conv2d_backward_weight(dy, x, weight.shape, padding="same")
+    yield from (1 + a for a in ops.conv2d_backward_weight(dy[:0], x[:0], weight.shape, padding="same"))
     yield ops.conv2d(few, weight[:, :, :3], stride=2)
     yield ops.softmax(rows)
     yield from ops.batch_norm(few)[:3]
@@ -164,13 +165,17 @@ FAULTS = {
         ),
         "wrong",
     ),
+    "copies that nobody waits for": (
+        ("conv2d_3x3_weight.cu", "if (range.begin < range.end) copy(", "copy("),
+        "asynchronous copies on their way",
+    ),
     "a wait that is too short": (
         (
             "conv2d_3x3.cu",
             "async_copy_wait<0>() : async_copy_wait<1>()",
             "async_copy_wait<0>() : async_copy_wait<2>()",
         ),
-        "wrong",
+        "asynchronous copies on their way",
     ),
     "a read beyond the image": (
         (

@@ -8,11 +8,12 @@ namespace {
 
 constexpr Status kNotFused{"this shape, or arrays that are not aligned to 16 bytes, cannot be fused"};
 
-enum class Kind { k3x3, kFewChannels, kGeneral };
+enum class Kind { k3x3, kFewChannels, kDepthwise, kGeneral };
 
 // `arrays` are those that have to be vectors of 16 bytes.
 template <class... Arrays>
 Kind kind_of(const Context& context, const Conv2dShape& s, const Arrays*... arrays) {
+  if (fits_depthwise(s)) return Kind::kDepthwise;
   if (!(is_aligned(arrays) && ...)) return Kind::kGeneral;
   if (fits_3x3(context, s)) return Kind::k3x3;
   return fits_few_channels(context, s) ? Kind::kFewChannels : Kind::kGeneral;
@@ -60,8 +61,8 @@ struct CorrelationWorkspace {
   }
 };
 
-// The parts, added in an order of their own: a warp takes 32 elements of every 16th part, so that hundreds of parts
-// are not hundreds of waits.
+// The parts, added in an order of their own: a warp takes 32 elements of every 16th part, so that hundreds of
+// parts are not hundreds of waits.
 struct AddParts {
   static constexpr int kSlices = 16, kThreads = kSlices * kWarp;
   static constexpr size_t kSharedBytes = kThreads * sizeof(float);
@@ -91,7 +92,7 @@ struct AddParts {
 int64_t backward_weight_parts(const Conv2dShape& s, Kind kind) {
   if (kind == Kind::k3x3) return backward_weight_3x3_parts(correlation_3x3(s));
   if (kind == Kind::kFewChannels) return backward_weight_few_channels_parts(correlation_3x3(s));
-  return backward_weight_general_parts(s);
+  return kind == Kind::kDepthwise ? backward_weight_depthwise_parts(s) : backward_weight_general_parts(s);
 }
 
 // From parts' sums to dweight and dbias.
@@ -131,9 +132,9 @@ Status forward(const Context& context, const Conv2dShape& s, const float* x, con
   const Epilogue ending = epilogue_of(bias, epilogue, y, workspace.parts);
   const int64_t M = s.N * s.OH * s.OW;
   const Correlation3x3 sizes = correlation_3x3(s);
-  Status status;
+  Status status = kOk;
   int parts = 0;
-  switch (kind_of(context, s, x, y, epilogue.pooled)) {
+  switch (kind_of(context, s, x, y, epilogue.pooled, prepared)) {
     case Kind::k3x3:
       if (!prepared) {
         status = pack_3x3(context, sizes, false, weight, workspace.packed);
@@ -147,9 +148,11 @@ Status forward(const Context& context, const Conv2dShape& s, const float* x, con
       parts = parts_few_channels(sizes);
       status = correlate_few_channels(context, sizes, x, weight, ending, takes);
       break;
+    case Kind::kDepthwise:
     case Kind::kGeneral:
       if (input.scale || epilogue.pooled) return kNotFused;
-      status = forward_general(context, s, x, weight, ending, workspace.sums);
+      status = fits_depthwise(s) ? forward_depthwise(context, s, x, weight, ending)
+                                 : forward_general(context, s, x, weight, ending, workspace.sums);
       if (status.message || !taking) return status;
       return reduce_statistics(context, M, s.C_out, y, epilogue.statistics, workspace.parts);
   }
@@ -163,7 +166,8 @@ Status backward_input(const Context& context, const Conv2dShape& s, const float*
   const CorrelationWorkspace workspace(context, s, Conv2dPass::kBackwardInput);
   const auto* normalized = reduction ? reduction->x : nullptr;
   if (kind_of(context, s, dy, dx, normalized) != Kind::k3x3) {
-    const Status status = backward_input_general(context, s, dy, weight, dx);
+    const Status status = fits_depthwise(s) ? backward_input_depthwise(context, s, dy, weight, dx)
+                                            : backward_input_general(context, s, dy, weight, dx);
     if (status.message || !reduction) return status;
     return reduce_gradients(context, s.N * s.H * s.W, s.C_in, dx, *reduction, workspace.parts);
   }
@@ -183,7 +187,7 @@ Status backward_weight(const Context& context, const Conv2dShape& s, const Conv2
                        const float* x, const Normalization& input, float* dweight, float* dbias) {
   auto* sums = static_cast<float*>(context.workspace);
   const float* dy = gradient.d;
-  const bool few = fits_few_channels(context, s) && is_aligned(gradient);
+  const bool few = fits_few_channels(context, s) && is_aligned(gradient) && is_aligned(gradient.dy);
   if (gradient.dy || (is_made(gradient) && !few)) {
     if (!gradient.dy) return kNotFused;
     const Normalization& n = gradient.normalization;
@@ -198,11 +202,13 @@ Status backward_weight(const Context& context, const Conv2dShape& s, const Conv2
   if (kind != Kind::k3x3 && input.scale) return kNotFused;
   Conv2dGradient made{};
   made.d = dy;
-  Status status;
+  Status status = kOk;
   if (kind == Kind::k3x3)
     status = backward_weight_3x3(context, correlation_3x3(s), dy, x, input, sums);
   else if (kind == Kind::kFewChannels)
     status = backward_weight_few_channels(context, correlation_3x3(s), gradient.dy ? made : gradient, x, sums);
+  else if (kind == Kind::kDepthwise)
+    status = backward_weight_depthwise(context, s, dy, x, sums);
   else
     status = backward_weight_general(context, s, dy, x, sums);
   return status.message ? status : add_parts(context, s, kind, dweight, dbias);
@@ -244,7 +250,7 @@ Status conv2d_backward_weight(const Context& context, const Conv2dShape& s, cons
 uint32_t conv2d_fusions(const Context& context, const Conv2dShape& s) {
   const Kind kind = kind_of(context, s);
   uint32_t fusions = kFuseEpilogue | kFuseReduction | kFuseGradient;
-  if (kind != Kind::kGeneral && s.OH % 2 == 0 && s.OW % 2 == 0) fusions |= kFusePool;
+  if ((kind == Kind::k3x3 || kind == Kind::kFewChannels) && s.OH % 2 == 0 && s.OW % 2 == 0) fusions |= kFusePool;
   if (kind == Kind::k3x3) fusions |= kFuseInput;
   if (kind != Kind::kFewChannels) fusions |= kNeedsGradient;
   return fusions;

@@ -9,9 +9,7 @@ namespace pyconv::cuda {
 
 namespace {
 
-// Which of a word's channels and columns a lane's fragments hold: products add up over depth in any order, so word
-// 2 t and the next of eight are what lane t of a group takes, at one load.
-constexpr int kDepthWords = 8;
+constexpr int kDepthWords = 8;  // of a product
 
 template <class Math>
 constexpr int kChunkWords = kChannels / Math::kPerWord;  // of a pixel, and of a column
@@ -38,7 +36,7 @@ struct Pack3x3 {
     const int pair = i / 128 % pairs, depth = i / 128 / pairs % (kChunkWords<Math> / kDepthWords);
     const int step = i / (kChunkWords<Math> * columns), chunks = ceil_div(s.C, kChannels);
     const int k = step / (9 * chunks) * columns + 16 * pair + i % 4 / 2 * 8 + lane / 4;
-    const int channel = (depth * kDepthWords + lane % 4 * 2 + i % 2) * Math::kPerWord;
+    const int channel = (depth * kDepthWords + lane % 4 + i % 2 * 4) * Math::kPerWord;
     const int c = step / 9 % chunks * kChannels + channel;
     Pack<4> values{};
     for (int e = 0; e < Math::kPerWord; ++e) values.v[e] = at(step % 9, c + e, k);
@@ -51,9 +49,8 @@ struct Correlate {
   using T = typename S::T;
   using NeedsTensorCores = void;
   static constexpr int kThreads = kTileThreads, kBlocksAtOnce = T::kPixels > 64 ? 2 : 3;
-  static constexpr int kStages = 3;  // of weights that stream: one tap each
-  static constexpr int kStride =
-      kChunkWords<Math> + 8;  // between pixels: loads by pairs of words meet no bank twice
+  static constexpr int kStages = 3;                      // of weights that stream: one tap each
+  static constexpr int kStride = kChunkWords<Math> + 4;  // between pixels: rows of matrices meet no bank twice
   static constexpr int kLanded = T::kHalo * kChannels, kOperand = T::kHalo * kStride;
   static constexpr int kTap = kTapWords<Math, S::kColumns>;
 
@@ -131,18 +128,17 @@ struct Correlate {
   }
 
   static PYCONV_DEVICE void multiply(typename S::Sums& sums, int t, const uint32_t* weights) {
-    const int pixel = T::in_halo(S::first_pixel()) + t / 3 * T::kHaloWidth + t % 3 + lane_index() / 4;
-    const uint32_t* left = operand() + pixel * kStride + lane_index() % 4 * 2;
+    // Of four matrices, 8 pixels x 4 words each: pixels, the eight further, and both again four words on.
+    const int matrix = lane_index() / 8, row = lane_index() % 8 + matrix % 2 * T::kEight;
+    const int pixel = T::in_halo(S::first_pixel()) + t / 3 * T::kHaloWidth + t % 3 + row;
+    const uint32_t* left = operand() + pixel * kStride + matrix / 2 * 4;
     const uint32_t* right = weights + (S::first_column() / 16 * kWarp + lane_index()) * 4;
 #pragma unroll
     for (int k = 0; k < kChunkWords<Math> / kDepthWords; ++k) {
       uint32_t a[S::kRowFragments][4];
 #pragma unroll
-      for (int i = 0; i < S::kRowFragments; ++i) {
-        const uint32_t* p = left + T::in_halo(16 * i) * kStride + k * kDepthWords;
-        const auto upper = load<2>(p), lower = load<2>(p + T::kEight * kStride);
-        a[i][0] = upper.v[0], a[i][1] = lower.v[0], a[i][2] = upper.v[1], a[i][3] = lower.v[1];
-      }
+      for (int i = 0; i < S::kRowFragments; ++i)
+        load_matrices(a[i], left + T::in_halo(16 * i) * kStride + k * kDepthWords);
 #pragma unroll
       for (int pair = 0; pair < S::kColumnFragments / 2; ++pair) {
         const auto two = load<4>(right + (k * (S::kColumns / 16) + pair) * kWarp * 4);
@@ -238,14 +234,14 @@ int parts_3x3(const Correlation3x3& s) {
 
 Status correlate_3x3(const Context& context, const Correlation3x3& s, const float* x, const Normalization& input,
                      const void* packed, const Epilogue& epilogue, Takes takes) {
-  // What every GPU with these tensor cores gives a block; two of them share a multiprocessor of a large one.
-  constexpr size_t kMostShared = 99 << 10;
   return with_math(context, [&](auto math) {
     return with_share(s, [&](auto share) {
       return with_takes(takes, [&](auto taken) {
         using Kernel = Correlate<decltype(math), decltype(share), decltype(taken)::value>;
         const int taps = 9 * ceil_div(s.C, kChannels), blocks = parts_3x3(s);
-        const bool resident = Kernel::shared_bytes(taps) <= kMostShared;
+        // Where as many blocks as are to be there at once find room on a large GPU's multiprocessor.
+        constexpr size_t kRoom = (227 << 10) / Kernel::kBlocksAtOnce - (1 << 10);
+        const bool resident = Kernel::shared_bytes(taps) <= (kRoom < kMostSharedBytes ? kRoom : kMostSharedBytes);
         const Kernel kernel{s,        x,
                             input,    static_cast<const uint32_t*>(packed),
                             epilogue, tiles_of<typename Kernel::T>(s),

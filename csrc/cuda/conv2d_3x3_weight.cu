@@ -12,20 +12,22 @@ namespace {
 // off each other's banks. Of a warp's 32 input channels and 32 output channels, channel(i, half) and column(j, e)
 // are this lane's.
 
-// A lane loads four channels of a pixel at once: they are rows of different fragments.
+// A lane loads two channels of a pixel at once, which are two rows of a fragment, and of dy four, one of each
+// fragment.
 struct Tf32OverPixels : Tf32 {
   static constexpr int kDepth = 8;  // pixels
   static constexpr int stride(int channels) { return channels + 8; }
-  static PYCONV_DEVICE int channel(int i, int half) { return lane_index() / 4 * 4 + 2 * i + half; }
+  static PYCONV_DEVICE int channel(int i, int half) { return 16 * i + lane_index() / 4 * 2 + half; }
   static PYCONV_DEVICE int column(int j, int e) { return (lane_index() % 4 * 2 + e) * 4 + j; }
 
   template <int kStride, int kEight>
   static PYCONV_DEVICE void load_left(uint32_t (&a)[2][4], const uint32_t* pixel) {
-    const uint32_t* p = pixel + lane_index() % 4 * kStride + lane_index() / 4 * 4;
-    const auto near = load<4>(p), far = load<4>(p + 4 * kStride);
+    const uint32_t* p = pixel + lane_index() % 4 * kStride + lane_index() / 4 * 2;
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
-      a[i][0] = near.v[2 * i], a[i][1] = near.v[2 * i + 1], a[i][2] = far.v[2 * i], a[i][3] = far.v[2 * i + 1];
+    for (int i = 0; i < 2; ++i) {
+      const auto near = load<2>(p + 16 * i), far = load<2>(p + 16 * i + 4 * kStride);
+      a[i][0] = near.v[0], a[i][1] = near.v[1], a[i][2] = far.v[0], a[i][3] = far.v[1];
+    }
   }
   template <int kStride>
   static PYCONV_DEVICE void load_right(uint32_t (&b)[4][2], const uint32_t* pixel) {
@@ -67,7 +69,7 @@ struct Bfloat16OverPixels : Bfloat16 {
 template <class Math, class T, int kColumns>
 struct BackwardWeight3x3 {
   using NeedsTensorCores = void;
-  static constexpr int kThreads = 3 * kWarp * (kColumns / 32), kBlocksAtOnce = kColumns == 64 ? 2 : 4;
+  static constexpr int kThreads = 3 * kWarp * (kColumns / 32), kBlocksAtOnce = 2;
   static constexpr int kStride = Math::stride(kChannels), kColumnStride = Math::stride(kColumns);
   static constexpr int kVectors = kColumns / 4, kBiasRows = kThreads / kVectors;
   // Shared memory: x and dy as they landed, then as operands.
@@ -101,7 +103,7 @@ struct BackwardWeight3x3 {
     float weights[3][2][4][4] = {};
     Pack<4> bias{};
 
-    copy(range.begin, c, column);
+    if (range.begin < range.end) copy(range.begin, c, column);
     async_copy_commit();
     for (int tile = range.begin; tile < range.end; ++tile) {
       async_copy_wait<0>();
@@ -134,8 +136,7 @@ struct BackwardWeight3x3 {
 
   PYCONV_DEVICE void convert_gradient(uint32_t* right, Pack<4>& bias) const {
     const int vector = own_vector<kThreads, kVectors>();
-    for_own_rows<kThreads, kVectors, T::kPixels>([&](int pixel) {
-      const Pack<4> v = load<4>(shared<float>() + kLandedX + (pixel * kVectors + vector) * 4);
+    for_own_vectors<kThreads, kVectors, T::kPixels>(shared<float>() + kLandedX, [&](int pixel, const Pack<4>& v) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) bias.v[e] += v.v[e];
       store(right + pixel * kColumnStride + vector * (4 / Math::kPerWord), Math::words(v));
@@ -184,7 +185,7 @@ int tiles_of(const Correlation3x3& s) {
 int backward_weight_3x3_parts(const Correlation3x3& s) {
   const int columns = columns_of(s), blocks = ceil_div(s.C, kChannels) * ceil_div(s.K, columns);
   const int by_memory = (1 << 24) / ((9 * s.C + 1) * s.K);
-  int parts = ceil_div(columns == 64 ? 264 : 528, blocks);  // to fill the multiprocessors of a large GPU
+  int parts = ceil_div(columns == 64 ? 264 : 396, blocks);  // to fill the multiprocessors of a large GPU
   for (const int bound : {ceil_div(tiles_of(s), 4), by_memory}) parts = bound < parts ? bound : parts;
   return parts < 1 ? 1 : parts;
 }

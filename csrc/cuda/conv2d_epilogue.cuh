@@ -51,6 +51,15 @@ PYCONV_DEVICE float rectify(float v) {
   return v < 0 ? 0 : v;
 }
 
+// An element at a time: bias, ReLU and output.
+PYCONV_DEVICE float finished(const Epilogue& e, int64_t c, float sum) {
+  float v = e.bias ? sum + e.bias[c] : sum;
+  if (e.relu) v = rectify(v);
+  if (!e.output.scale) return v;
+  v = e.output.scale[c] * v + e.output.shift[c];
+  return e.output.relu ? rectify(v) : v;
+}
+
 // Of a block, which goes through several tiles: S is how its warps share them.
 template <class S, Takes kTakes>
 struct TileEpilogue {

@@ -217,7 +217,7 @@ bool fits_few_channels(const Context& context, const Conv2dShape& s) {
 }
 
 int parts_few_channels(const Correlation3x3& s) {
-  return parts_of(s, 396, s.K <= 32 ? 32 : 64);
+  return s.K <= 32 ? parts_of(s, 396, 32) : parts_of(s, 264, 64);  // as many as are there at once
 }
 
 Status correlate_few_channels(const Context& context, const Correlation3x3& s, const float* x, const float* weight,

@@ -41,14 +41,6 @@ struct Input {
 
 // ---- forward: pixels x output channels
 
-PYCONV_DEVICE float finished(const Epilogue& e, int64_t c, float sum) {
-  float v = e.bias ? sum + e.bias[c] : sum;
-  if (e.relu) v = rectify(v);
-  if (!e.output.scale) return v;
-  v = e.output.scale[c] * v + e.output.shift[c];
-  return e.output.relu ? rectify(v) : v;
-}
-
 struct ForwardLeft : Input {
   static constexpr bool kDepthFast = true;
   using Outer = Pixel;

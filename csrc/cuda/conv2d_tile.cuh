@@ -94,6 +94,25 @@ PYCONV_DEVICE void for_own_rows(const Body& body) {
 #pragma unroll
   for (int row = thread_index() / kVectors; row < kRows; row += kThreads / kVectors) body(row);
 }
+// Calls body(row, vector of four floats), four vectors loaded at a time: a store could be to where the next is
+// read.
+template <int kThreads, int kVectors, int kRows, class Body>
+PYCONV_DEVICE void for_own_vectors(const float* landed, const Body& body) {
+  constexpr int kStep = kThreads / kVectors, kSteps = ceil_div(kRows, kStep), kAtOnce = 2;
+  const int first = thread_index() / kVectors;
+  const float* own = landed + own_vector<kThreads, kVectors>() * 4;
+#pragma unroll
+  for (int begin = 0; begin < kSteps; begin += kAtOnce) {
+    Pack<4> vectors[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i)
+      if (const int row = first + (begin + i) * kStep; begin + i < kSteps && row < kRows)
+        vectors[i] = load<4>(own + row * kVectors * 4);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i)
+      if (const int row = first + (begin + i) * kStep; begin + i < kSteps && row < kRows) body(row, vectors[i]);
+  }
+}
 
 // Starts the copies of this thread's share of `rows` vectors of four floats: row(i) gives a row's first float,
 // null for zeros; vectors from `vectors` on are zeros too.
@@ -153,8 +172,7 @@ PYCONV_DEVICE void convert_halo(uint32_t* to, const float* landed, const TilePla
     scale.v[e] = normalizes ? input.scale[channel + e] : 1;
     shift.v[e] = normalizes ? input.shift[channel + e] : 0;
   }
-  for_own_rows<kThreads, kVectors, T::kHalo>([&](int pixel) {
-    Pack<4> v = load<4>(landed + (pixel * kVectors + vector) * 4);
+  for_own_vectors<kThreads, kVectors, T::kHalo>(landed, [&](int pixel, Pack<4> v) {
     if (normalizes && place.input<T>(s, pixel) >= 0) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {

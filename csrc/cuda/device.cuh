@@ -104,8 +104,16 @@ PYCONV_DEVICE void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4], co
 #endif
 }
 
-// Four 8x8 matrices of 16-bit numbers from shared memory, each turned: lane 8 i + r names row r of matrix i, and
-// gets rows 2 (lane % 4) and the next of column lane / 4 of each matrix.
+// Four matrices of 8 rows of 16 bytes from shared memory: lane 8 i + r names row r of matrix i, and gets word lane
+// % 4 of row lane / 4 of each matrix.
+PYCONV_DEVICE void load_matrices(uint32_t (&matrices)[4], const void* row) {
+  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+               : "r"(address)
+               : "memory");
+}
+// The same of 16-bit numbers, each matrix turned: a lane gets rows 2 (lane % 4) and the next of column lane / 4.
 PYCONV_DEVICE void load_matrices_turned(uint32_t (&matrices)[4], const void* row) {
   const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"

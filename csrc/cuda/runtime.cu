@@ -101,18 +101,26 @@ void release(void* memory) {
 Status synchronize() {
   return status_of(cudaStreamSynchronize(ours()));
 }
+// Held while a stream captures a graph: to wait for the whole device then would break the capture off.
+std::mutex& capturing() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 Status synchronize_all() {
+  const std::lock_guard lock(capturing());
   ours();
   return status_of(cudaDeviceSynchronize());
 }
 Status make_wait(void* other) {
-  static const cudaEvent_t reached = [] {
-    cudaEvent_t event = nullptr;
-    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
-    return event;
-  }();
   static std::mutex mutex;
+  static cudaEvent_t reached = nullptr;
   const std::lock_guard lock(mutex);
+  ours();  // whose event it is to be
+  if (!reached) {
+    if (const cudaError_t error = cudaEventCreateWithFlags(&reached, cudaEventDisableTiming); error != cudaSuccess)
+      return status_of(error);
+  }
   const cudaError_t error = cudaEventRecord(reached, ours());
   return status_of(error == cudaSuccess ? cudaStreamWaitEvent(static_cast<cudaStream_t>(other), reached, 0)
                                         : error);
@@ -147,6 +155,7 @@ class Staging {
 
   cudaError_t open() {
     char* memory = nullptr;
+    ours();  // whose events they are to be
     if (const cudaError_t error = cudaMallocHost(reinterpret_cast<void**>(&memory), 2 * kHalf);
         error != cudaSuccess)
       return error;
@@ -188,18 +197,22 @@ Status fill(void* on, void* memory, uint8_t value, size_t bytes) {
 
 // A stream of its own: what other threads enqueue meanwhile does not get into the graph.
 Status begin_capture(void** on) {
+  capturing().lock();
   ours();
   cudaStream_t apart = nullptr;
   cudaError_t error = cudaStreamCreateWithFlags(&apart, cudaStreamNonBlocking);
-  if (error != cudaSuccess) return status_of(error);
-  error = cudaStreamBeginCapture(apart, cudaStreamCaptureModeRelaxed);
-  if (error != cudaSuccess) cudaStreamDestroy(apart);
+  if (error == cudaSuccess) {
+    error = cudaStreamBeginCapture(apart, cudaStreamCaptureModeRelaxed);
+    if (error != cudaSuccess) cudaStreamDestroy(apart);
+  }
+  if (error != cudaSuccess) capturing().unlock();
   *on = apart;
   return status_of(error);
 }
 Status end_capture(void* on, void** graph) {
   cudaGraph_t captured = nullptr;
   cudaError_t error = cudaStreamEndCapture(static_cast<cudaStream_t>(on), &captured);
+  capturing().unlock();
   cudaStreamDestroy(static_cast<cudaStream_t>(on));
   if (error != cudaSuccess) return status_of(error);
   error = cudaGraphInstantiate(reinterpret_cast<cudaGraphExec_t*>(graph), captured, 0);

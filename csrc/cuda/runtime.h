@@ -13,7 +13,7 @@ bool has_tensor_cores();
 namespace {
 
 template <class A, class B>
-PYCONV_PORTABLE auto ceil_div(A a, B b) {
+PYCONV_PORTABLE constexpr auto ceil_div(A a, B b) {
   return (a + b - 1) / b;
 }
 
@@ -21,6 +21,9 @@ PYCONV_PORTABLE auto ceil_div(A a, B b) {
 inline bool is_aligned(const void* array) {
   return reinterpret_cast<uintptr_t>(array) % 16 == 0;
 }
+
+// Of a block, on every GPU with tensor cores for tf32.
+constexpr size_t kMostSharedBytes = 99 << 10;
 
 #ifndef PYCONV_EMULATED
 // How many blocks a multiprocessor should hold at once, where a kernel says so: it bounds the registers.
@@ -41,10 +44,11 @@ __global__ void __launch_bounds__(Kernel::kThreads, blocks_at_once<Kernel>()) ru
 
 template <class Kernel>
 cudaError_t enqueue(const Kernel& kernel, Grid grid, size_t shared_bytes, cudaStream_t stream) {
-  constexpr size_t kGranted = 48 << 10;  // more has to be asked for
+  constexpr size_t kGranted =
+      48 << 10;  // more has to be asked for: once, as other threads and graphs launch it too
   if (shared_bytes > kGranted) {
-    const cudaError_t error = cudaFuncSetAttribute(run<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   static_cast<int>(shared_bytes));
+    static const cudaError_t error = cudaFuncSetAttribute(run<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                          static_cast<int>(kMostSharedBytes));
     if (error != cudaSuccess) return error;
   }
   const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));

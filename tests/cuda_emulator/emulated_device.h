@@ -151,6 +151,18 @@ struct Matrices {
   const void* row;
   uint32_t* matrices;
 };
+inline void load_matrices(uint32_t (&matrices)[4], const void* row) {
+  Matrices mine{row, matrices};
+  emulator::exchange(&mine, [](void* const(&lanes)[32]) {
+    for (int lane = 0; lane < 32; ++lane)
+      for (int i = 0; i < 4; ++i) {
+        const auto* from = static_cast<const Matrices*>(lanes[8 * i + lane / 4])->row;
+        emulator::expect_aligned(from, 16);
+        std::memcpy(&static_cast<Matrices*>(lanes[lane])->matrices[i],
+                    static_cast<const char*>(from) + lane % 4 * 4, 4);
+      }
+  });
+}
 inline void load_matrices_turned(uint32_t (&matrices)[4], const void* row) {
   Matrices mine{row, matrices};
   emulator::exchange(&mine, [](void* const(&lanes)[32]) {

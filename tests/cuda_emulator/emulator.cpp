@@ -113,6 +113,11 @@ bool run_thread(int i) {
   if (fiber.state != Fiber::kReady) return false;
   block_.current = i;
   enter(fiber);
+  if (fiber.state == Fiber::kDone &&
+      std::any_of(fiber.copies.begin(), fiber.copies.end(), [](const auto& group) { return !group.empty(); })) {
+    std::fprintf(stderr, "emulator: a thread ended with asynchronous copies on their way\n");
+    std::abort();
+  }
   if (fiber.state == Fiber::kDone && --block_.alive && block_.at_barrier == block_.alive) {
     block_.at_barrier = 0;  // as on a GPU, threads that have returned do not count
     wake(0, block_.threads);
