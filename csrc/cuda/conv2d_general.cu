@@ -39,6 +39,32 @@ struct Input {
   }
 };
 
+// Element (m or n, k) of a matrix that lies in memory.
+template <bool kDepthFast_>
+struct Matrix {
+  static constexpr bool kDepthFast = kDepthFast_;
+  using Outer = int64_t;  // an offset, or -1 beyond the ends
+  const float* first;
+  int64_t outers, depth, outer_stride, stride;
+
+  PYCONV_DEVICE int64_t outer(int64_t n) const { return n < outers ? n * outer_stride : -1; }
+  PYCONV_DEVICE int64_t inner(int64_t k) const { return k < depth ? k * stride : -1; }
+  PYCONV_DEVICE float load(int64_t outer, int64_t inner) const {
+    return outer < 0 || inner < 0 ? 0 : first[outer + inner];
+  }
+};
+
+// Windows of one pixel: x, dy and weight are plain matrices then, and no address asks for a division.
+bool is_pointwise(const Conv2dShape& s) {
+  return s.KH * s.KW == 1 && s.stride_h == 1 && s.stride_w == 1 && s.H == s.OH && s.W == s.OW;
+}
+
+// Calls function with a problem of the kind that the shape asks for.
+template <template <bool> class Problem, class Function>
+auto with_problem(const Conv2dShape& s, const Function& function) {
+  return is_pointwise(s) ? function(Problem<true>{}) : function(Problem<false>{});
+}
+
 // ---- forward: pixels x output channels
 
 struct ForwardLeft : Input {
@@ -48,22 +74,10 @@ struct ForwardLeft : Input {
   PYCONV_DEVICE Tap inner(int64_t k) const { return tap(k); }
 };
 
-// Rows of a matrix (depth, stride), columns [first, first + columns) of them.
-struct Rows {
-  static constexpr bool kDepthFast = false;
-  using Outer = int64_t;
-  const float* matrix;
-  int64_t depth, stride, first, columns;
-  PYCONV_DEVICE int64_t outer(int64_t n) const { return n; }
-  PYCONV_DEVICE int64_t inner(int64_t k) const { return k; }
-  PYCONV_DEVICE float load(int64_t n, int64_t k) const {
-    return n < columns && k < depth ? matrix[k * stride + first + n] : 0;
-  }
-};
-
+template <bool kPointwise>
 struct Forward {
-  using Left = ForwardLeft;
-  using Right = Rows;
+  using Left = std::conditional_t<kPointwise, Matrix<true>, ForwardLeft>;
+  using Right = Matrix<false>;
   Conv2dShape s;
   const float *x, *weight;
   Epilogue epilogue;
@@ -71,8 +85,13 @@ struct Forward {
   int64_t rows, columns, depth, parts;
 
   PYCONV_DEVICE int64_t channels() const { return s.C_in / s.groups; }
-  PYCONV_DEVICE Left left(int64_t group) const { return {{s, x, channels(), group * channels()}}; }
-  PYCONV_DEVICE Right right(int64_t group) const { return {weight, depth, s.C_out, group * columns, columns}; }
+  PYCONV_DEVICE Left left(int64_t group) const {
+    if constexpr (kPointwise)
+      return {x + group * depth, rows, depth, s.C_in, 1};
+    else
+      return {{s, x, channels(), group * channels()}};
+  }
+  PYCONV_DEVICE Right right(int64_t group) const { return {weight + group * columns, columns, depth, 1, s.C_out}; }
   PYCONV_DEVICE void store(int64_t group, int64_t part, int64_t m, int64_t n, float sum) const {
     const int64_t c = group * columns + n;
     if (parts > 1)
@@ -95,8 +114,9 @@ struct AddForwardParts {
 };
 
 // A product of few tiles is cut along its depth, to occupy a large GPU.
-Forward forward_problem(const Conv2dShape& s) {
-  Forward problem{};
+template <class Problem>
+Problem forward_problem(const Conv2dShape& s) {
+  Problem problem{};
   problem.s = s;
   problem.rows = s.N * s.OH * s.OW;
   problem.columns = s.C_out / s.groups;
@@ -145,17 +165,28 @@ struct BackwardInputRight {
   }
 };
 
+template <bool kPointwise>
 struct BackwardInput {
-  using Left = BackwardInputLeft;
-  using Right = BackwardInputRight;
+  using Left = std::conditional_t<kPointwise, Matrix<true>, BackwardInputLeft>;
+  using Right = std::conditional_t<kPointwise, Matrix<true>, BackwardInputRight>;
   Conv2dShape s;
   const float *dy, *weight;
   float* dx;
   int64_t rows, columns, depth, parts;
 
   PYCONV_DEVICE int64_t channels() const { return s.C_out / s.groups; }
-  PYCONV_DEVICE Left left(int64_t group) const { return {s, dy, channels(), group * channels()}; }
-  PYCONV_DEVICE Right right(int64_t group) const { return {s, weight, channels(), group * channels(), columns}; }
+  PYCONV_DEVICE Left left(int64_t group) const {
+    if constexpr (kPointwise)
+      return {dy + group * depth, rows, depth, s.C_out, 1};
+    else
+      return {s, dy, channels(), group * channels()};
+  }
+  PYCONV_DEVICE Right right(int64_t group) const {
+    if constexpr (kPointwise)
+      return {weight + group * depth, columns, depth, s.C_out, 1};
+    else
+      return {s, weight, channels(), group * channels(), columns};
+  }
   PYCONV_DEVICE void store(int64_t group, int64_t, int64_t m, int64_t n, float sum) const {
     dx[m * s.C_in + group * columns + n] = sum;
   }
@@ -174,25 +205,38 @@ struct BackwardWeightLeft : Input {
   }
 };
 
+struct PointwiseBackwardWeightLeft : Matrix<false> {
+  PYCONV_DEVICE float load(int64_t outer, int64_t inner) const {
+    return outer < 0 ? 1 : Matrix<false>::load(outer, inner);
+  }
+};
+
+template <bool kPointwise>
 struct BackwardWeight {
-  using Left = BackwardWeightLeft;
-  using Right = Rows;
+  using Left = std::conditional_t<kPointwise, PointwiseBackwardWeightLeft, BackwardWeightLeft>;
+  using Right = Matrix<false>;
   Conv2dShape s;
   const float *dy, *x;
   float* sums;  // (parts, groups, rows, columns)
   int64_t rows, columns, depth, parts;
 
   PYCONV_DEVICE int64_t channels() const { return s.C_in / s.groups; }
-  PYCONV_DEVICE Left left(int64_t group) const { return {{s, x, channels(), group * channels()}}; }
-  PYCONV_DEVICE Right right(int64_t group) const { return {dy, depth, s.C_out, group * columns, columns}; }
+  PYCONV_DEVICE Left left(int64_t group) const {
+    if constexpr (kPointwise)
+      return {{x + group * channels(), channels(), depth, 1, s.C_in}};
+    else
+      return {{s, x, channels(), group * channels()}};
+  }
+  PYCONV_DEVICE Right right(int64_t group) const { return {dy + group * columns, columns, depth, 1, s.C_out}; }
   PYCONV_DEVICE void store(int64_t group, int64_t part, int64_t m, int64_t n, float sum) const {
     sums[((part * s.groups + group) * rows + m) * columns + n] = sum;
   }
 };
 
 // Sized to fill a GPU of about 130 multiprocessors twice, in parts of 256 pixels and more, within 64 MB.
-BackwardWeight backward_weight_problem(const Conv2dShape& s) {
-  BackwardWeight problem{};
+template <class Problem>
+Problem backward_weight_problem(const Conv2dShape& s) {
+  Problem problem{};
   problem.s = s;
   problem.rows = s.KH * s.KW * (s.C_in / s.groups) + 1;
   problem.columns = s.C_out / s.groups;
@@ -208,36 +252,42 @@ BackwardWeight backward_weight_problem(const Conv2dShape& s) {
 }  // namespace
 
 size_t forward_general_bytes(const Conv2dShape& s) {
-  const Forward problem = forward_problem(s);
+  const auto problem = forward_problem<Forward<false>>(s);
   return problem.parts > 1 ? static_cast<size_t>(problem.parts * problem.rows * s.C_out) * sizeof(float) : 0;
 }
 
 Status forward_general(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
                        const Epilogue& epilogue, float* sums) {
-  Forward problem = forward_problem(s);
-  problem.x = x, problem.weight = weight, problem.epilogue = epilogue, problem.sums = sums;
-  const Status status = multiply(context, problem, s.groups);
-  if (status.message || problem.parts == 1) return status;
-  const int64_t size = problem.rows * s.C_out;
-  return for_each(context, size, AddForwardParts{problem.parts, size, s.C_out, sums, epilogue});
+  return with_problem<Forward>(s, [&](auto kind) {
+    auto problem = forward_problem<decltype(kind)>(s);
+    problem.x = x, problem.weight = weight, problem.epilogue = epilogue, problem.sums = sums;
+    const Status status = multiply(context, problem, s.groups);
+    if (status.message || problem.parts == 1) return status;
+    const int64_t size = problem.rows * s.C_out;
+    return for_each(context, size, AddForwardParts{problem.parts, size, s.C_out, sums, epilogue});
+  });
 }
 
 Status backward_input_general(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
                               float* dx) {
   const int64_t depth = s.KH * s.KW * (s.C_out / s.groups);
-  return multiply(context, BackwardInput{s, dy, weight, dx, s.N * s.H * s.W, s.C_in / s.groups, depth, 1},
-                  s.groups);
+  return with_problem<BackwardInput>(s, [&](auto kind) {
+    using Problem = decltype(kind);
+    return multiply(context, Problem{s, dy, weight, dx, s.N * s.H * s.W, s.C_in / s.groups, depth, 1}, s.groups);
+  });
 }
 
 int64_t backward_weight_general_parts(const Conv2dShape& s) {
-  return backward_weight_problem(s).parts;
+  return backward_weight_problem<BackwardWeight<false>>(s).parts;
 }
 
 Status backward_weight_general(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
                                float* sums) {
-  BackwardWeight problem = backward_weight_problem(s);
-  problem.dy = dy, problem.x = x, problem.sums = sums;
-  return multiply(context, problem, s.groups);
+  return with_problem<BackwardWeight>(s, [&](auto kind) {
+    auto problem = backward_weight_problem<decltype(kind)>(s);
+    problem.dy = dy, problem.x = x, problem.sums = sums;
+    return multiply(context, problem, s.groups);
+  });
 }
 
 }  // namespace pyconv::cuda

@@ -3,6 +3,7 @@
 // (tests/cuda_emulator).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -12,6 +13,9 @@ namespace pyconv::cuda {
 struct Grid {
   int64_t x, y = 1, z = 1;
 };
+
+// Of a block's shared memory, on every GPU with tensor cores for tf32.
+constexpr size_t kMostSharedBytes = 99 << 10;
 
 }  // namespace pyconv::cuda
 

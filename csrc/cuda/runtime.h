@@ -22,9 +22,6 @@ inline bool is_aligned(const void* array) {
   return reinterpret_cast<uintptr_t>(array) % 16 == 0;
 }
 
-// Of a block, on every GPU with tensor cores for tf32.
-constexpr size_t kMostSharedBytes = 99 << 10;
-
 #ifndef PYCONV_EMULATED
 // How many blocks a multiprocessor should hold at once, where a kernel says so: it bounds the registers.
 template <class Kernel>

@@ -192,6 +192,9 @@ void async_copy_wait() {
 
 template <class Kernel>
 cudaError_t enqueue(const Kernel& kernel, Grid grid, size_t shared_bytes, cudaStream_t stream) {
+  constexpr int64_t kMost = 65535;  // blocks along y and z
+  if (shared_bytes > kMostSharedBytes || grid.x > INT32_MAX || grid.y > kMost || grid.z > kMost)
+    return cudaErrorInvalidValue;
   return emulator::enqueue(stream, [=] {
     return emulator::run_grid(grid, Kernel::kThreads, shared_bytes, __PRETTY_FUNCTION__, [&] { kernel(); });
   });
