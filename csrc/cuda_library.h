@@ -26,7 +26,7 @@ struct DeviceFunctions {
   Status (*fill)(void* stream, void* memory, uint8_t value, size_t bytes);
   Status (*synchronize)();
   Status (*make_wait)(void* stream);  // somebody else's, for all that was enqueued so far; without waiting here
-  Status (*synchronize_all)();  // what others enqueued on streams of their own, too
+  Status (*synchronize_all)();        // what others enqueued on streams of their own, too
 
   // What is enqueued between begin and end on the stream that begin gives becomes a graph and does not run;
   // `replay` enqueues all of it at once.
