@@ -1,11 +1,12 @@
+import contextlib
+
 import hypothesis
 import numpy as np
 import pytest
+from checks import BUDGETS
 from cuda_backends import CUDA
 
 from pyconv import _core
-
-PRECISIONS = ("float32", "tf32", "bfloat16")
 
 # The `backend` fixture holds for all examples of a test, which is what is meant.
 hypothesis.settings.register_profile(
@@ -19,37 +20,41 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("pyconv")
 
 
+@contextlib.contextmanager
+def _selected(name, precision):
+    """Select a backend and a precision; those before come back at the end."""
+    previous = _core.backend(), _core.precision()
+    _core.select_backend(name)
+    _core.set_precision(precision)
+    yield
+    _core.select_backend(previous[0])
+    _core.set_precision(previous[1])
+
+
 @pytest.fixture(params=_core.available_backends())
 def isa(request):
     """The test runs once on every instruction set of this machine."""
-    previous = _core.backend()
-    _core.select_backend(request.param)
-    yield request.param
-    _core.select_backend(previous)
+    with _selected(request.param, _core.precision()):
+        yield request.param
 
 
 @pytest.fixture(params=[*_core.available_backends(), *CUDA])
 def backend(request):
     """The test runs once on every instruction set and on CUDA (cuda_backends.py), in float32."""
-    previous, precision = _core.backend(), _core.precision()
-    _core.select_backend(request.param)
-    _core.set_precision("float32")
-    yield request.param
-    _core.select_backend(previous)
-    _core.set_precision(precision)
+    with _selected(request.param, "float32"):
+        yield request.param
 
 
-@pytest.fixture(params=[*_core.available_backends(), *(f"{c}-{p}" for c in CUDA for p in PRECISIONS)])
+_ON_CUDA = [pytest.param((name, p), id=f"{name}-{p}") for name in CUDA for p in BUDGETS]
+
+
+@pytest.fixture(
+    params=[*(pytest.param((name, "float32"), id=name) for name in _core.available_backends()), *_ON_CUDA]
+)
 def kernels(request):
     """As `backend`, and on CUDA in each precision, whose kernels are others."""
-    previous, precision = _core.backend(), _core.precision()
-    name = request.param.rsplit("-", 1)
-    if name[-1] in PRECISIONS:
-        _core.set_precision(name[-1])
-    _core.select_backend(name[0] if name[-1] in PRECISIONS else request.param)
-    yield request.param
-    _core.select_backend(previous)
-    _core.set_precision(precision)
+    with _selected(*request.param):
+        yield request.param
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PRECISIONS
+from checks import BUDGETS
 from cuda_backends import CUDA
 from cuda_emulator.build import build
 from op_calls import op_calls, run
@@ -40,7 +40,7 @@ def emulator():
     _core.set_precision(previous[1])
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", BUDGETS)
 @pytest.mark.parametrize("name", CALLS)
 def test_the_same_bits_in_any_order_of_threads(emulator, name, precision):
     """The orders also differ in what fresh memory holds: NaN, or large numbers."""
@@ -54,7 +54,7 @@ def test_the_same_bits_in_any_order_of_threads(emulator, name, precision):
     assert all(result == results[0] for result in results)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", BUDGETS)
 def test_a_fused_step_in_any_order_of_threads(emulator, precision):
     _core.set_precision(precision)
     results = []
@@ -159,7 +159,7 @@ FAULTS = {
     ),
     "a missing barrier in a reduction": (
         (
-            "batch_norm.cu",
+            "device.cuh",
             "  values[thread_index()] = mine;\n  barrier();",
             "  values[thread_index()] = mine;",
         ),

@@ -15,18 +15,6 @@ int64_t parts_of(int64_t M) {
   return parts < 1 ? 1 : parts < kMostParts ? parts : kMostParts;
 }
 
-// Each thread's value joined over the rows of a block, in order; of use in the threads of row 0.
-template <class T>
-PYCONV_DEVICE T join_rows(const T& mine) {
-  T* values = shared<T>();
-  values[thread_index()] = mine;
-  barrier();
-  T joined = mine;
-  for (int row = 1; row < kRows && thread_index() < kColumns; ++row)
-    joined.merge(values[row * kColumns + thread_index()]);
-  return joined;
-}
-
 // Collect: T (Moments, Products) of(c, first row, end, step) over its rows. Blocks: channels, parts.
 template <class T, class Collect>
 struct Reduce {
@@ -39,7 +27,7 @@ struct Reduce {
     const int64_t begin = M * part / parts + thread_index() / kColumns, end = M * (part + 1) / parts;
     T mine;
     if (c < C && begin < end) mine = collect(c, begin, end);
-    const T joined = join_rows(mine);
+    const T joined = join_rows<kColumns, kRows>(mine, [](T& a, const T& b) { a.merge(b); });
     if (thread_index() < kColumns && c < C) joined.write(sums, part, C, c);
   }
 };

@@ -71,16 +71,13 @@ struct AddParts {
   float *dweight, *dbias;
   PYCONV_DEVICE void operator()() const {
     const int64_t i = block_index() * kWarp + lane_index();
-    float* slices = shared<float>();
     float sum = 0;
     if (i < size) {
 #pragma unroll 8
       for (int64_t part = warp_index(); part < parts; part += kSlices) sum += sums[part * size + i];
     }
-    slices[thread_index()] = sum;
-    barrier();
+    sum = join_rows<kWarp, kSlices>(sum, [](float& a, float b) { a += b; });
     if (warp_index() || i >= size) return;
-    for (int slice = 1; slice < kSlices; ++slice) sum += slices[slice * kWarp + lane_index()];
     const int64_t n = i % columns, m = i / columns % rows, c = i / columns / rows * columns + n;
     if (m + 1 < rows)
       dweight[m * C_out + c] = sum;
@@ -128,31 +125,31 @@ Status forward(const Context& context, const Conv2dShape& s, const float* x, con
                float* y) {
   const CorrelationWorkspace workspace(context, s, Conv2dPass::kForward);
   const bool taking = epilogue.statistics.mean;
-  const Takes takes = taking ? Takes::kMoments : Takes::kNothing;
   const Epilogue ending = epilogue_of(bias, epilogue, y, workspace.parts);
   const int64_t M = s.N * s.OH * s.OW;
   const Correlation3x3 sizes = correlation_3x3(s);
   Status status = kOk;
   int parts = 0;
-  switch (kind_of(context, s, x, y, epilogue.pooled, prepared)) {
+  const Kind kind = kind_of(context, s, x, y, epilogue.pooled, prepared);
+  switch (kind) {
     case Kind::k3x3:
       if (!prepared) {
         status = pack_3x3(context, sizes, false, weight, workspace.packed);
         if (status.message) return status;
       }
       parts = parts_3x3(sizes);
-      status = correlate_3x3(context, sizes, x, input, prepared ? prepared : workspace.packed, ending, takes);
+      status = correlate_3x3(context, sizes, x, input, prepared ? prepared : workspace.packed, ending);
       break;
     case Kind::kFewChannels:
       if (input.scale) return kNotFused;
       parts = parts_few_channels(sizes);
-      status = correlate_few_channels(context, sizes, x, weight, ending, takes);
+      status = correlate_few_channels(context, sizes, x, weight, ending);
       break;
     case Kind::kDepthwise:
     case Kind::kGeneral:
       if (input.scale || epilogue.pooled) return kNotFused;
-      status = fits_depthwise(s) ? forward_depthwise(context, s, x, weight, ending)
-                                 : forward_general(context, s, x, weight, ending, workspace.sums);
+      status = kind == Kind::kDepthwise ? forward_depthwise(context, s, x, weight, ending)
+                                        : forward_general(context, s, x, weight, ending, workspace.sums);
       if (status.message || !taking) return status;
       return reduce_statistics(context, M, s.C_out, y, epilogue.statistics, workspace.parts);
   }
@@ -177,8 +174,7 @@ Status backward_input(const Context& context, const Conv2dShape& s, const float*
   Epilogue ending;
   ending.y = dx;
   if (reduction) ending = epilogue_of(*reduction, dx, workspace.parts);
-  status = correlate_3x3(context, sizes, dy, {}, workspace.packed, ending,
-                         reduction ? Takes::kProducts : Takes::kNothing);
+  status = correlate_3x3(context, sizes, dy, {}, workspace.packed, ending);
   if (status.message || !reduction) return status;
   return merge_gradients(context, s.C_in, workspace.parts, parts_3x3(sizes), *reduction);
 }

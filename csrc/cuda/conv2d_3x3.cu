@@ -183,11 +183,6 @@ int64_t packed_words(const Correlation3x3& s) {
   return ceil_div(s.K, columns) * ceil_div(s.C, kChannels) * 9 * columns * kChunkWords<Math>;
 }
 
-template <class T>
-int tiles_of(const Correlation3x3& s) {
-  return static_cast<int>(tiles_of<T>(s.N, s.OH, s.OW));
-}
-
 }  // namespace
 
 bool fits_3x3(const Context& context, const Conv2dShape& s) {
@@ -233,10 +228,10 @@ int parts_3x3(const Correlation3x3& s) {
 }
 
 Status correlate_3x3(const Context& context, const Correlation3x3& s, const float* x, const Normalization& input,
-                     const void* packed, const Epilogue& epilogue, Takes takes) {
+                     const void* packed, const Epilogue& epilogue) {
   return with_math(context, [&](auto math) {
     return with_share(s, [&](auto share) {
-      return with_takes(takes, [&](auto taken) {
+      return with_takes(epilogue.takes, [&](auto taken) {
         using Kernel = Correlate<decltype(math), decltype(share), decltype(taken)::value>;
         const int taps = 9 * ceil_div(s.C, kChannels), blocks = parts_3x3(s);
         // Where as many blocks as are to be there at once find room on a large GPU's multiprocessor.

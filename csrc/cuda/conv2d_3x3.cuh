@@ -16,7 +16,6 @@ Correlation3x3 correlation_3x3(const Conv2dShape&);
 Correlation3x3 correlation_3x3_of_gradient(const Conv2dShape&);
 
 struct Epilogue;  // conv2d_epilogue.cuh
-enum class Takes;
 
 // Whether kernels of 3x3 windows take the sizes at all: conv2d_3x3.cu those with 16 channels and more,
 // conv2d_few_channels.cu a first layer's 1 to 3. Arrays have to be vectors of 16 bytes (is_aligned).
@@ -31,7 +30,7 @@ Status pack_3x3(const Context&, const Correlation3x3&, bool turned, const float*
 // Blocks along the pixels: each writes a part of the sums that the epilogue takes.
 int parts_3x3(const Correlation3x3&);
 Status correlate_3x3(const Context&, const Correlation3x3&, const float* x, const Normalization& input,
-                     const void* packed, const Epilogue&, Takes);
+                     const void* packed, const Epilogue&);
 
 // ---- conv2d_3x3_weight.cu
 // sums (parts, 9 * C_in + 1, C_out): dweight, and dbias in the last row, of each part of the pixels.
@@ -42,7 +41,7 @@ Status backward_weight_3x3(const Context&, const Correlation3x3&, const float* d
 // ---- conv2d_few_channels.cu: as above.
 int parts_few_channels(const Correlation3x3&);
 Status correlate_few_channels(const Context&, const Correlation3x3&, const float* x, const float* weight,
-                              const Epilogue&, Takes);
+                              const Epilogue&);
 int backward_weight_few_channels_parts(const Correlation3x3&);
 Status backward_weight_few_channels(const Context&, const Correlation3x3&, const Conv2dGradient&, const float* x,
                                     float* sums);

@@ -135,7 +135,7 @@ struct BackwardWeight3x3 {
   }
 
   PYCONV_DEVICE void convert_gradient(uint32_t* right, Pack<4>& bias) const {
-    const int vector = own_vector<kThreads, kVectors>();
+    const int vector = own_vector<kVectors>();
     for_own_vectors<kThreads, kVectors, T::kPixels>(shared<float>() + kLandedX, [&](int pixel, const Pack<4>& v) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) bias.v[e] += v.v[e];
@@ -175,9 +175,8 @@ int columns_of(const Correlation3x3& s) {
   return s.K <= 32 ? 32 : 64;
 }
 
-int tiles_of(const Correlation3x3& s) {
-  return static_cast<int>(is_narrow(s.OW) ? tiles_of<Square>(s.N, s.OH, s.OW)
-                                          : tiles_of<WideHalf>(s.N, s.OH, s.OW));
+int all_tiles(const Correlation3x3& s) {
+  return is_narrow(s.OW) ? tiles_of<Square>(s) : tiles_of<WideHalf>(s);
 }
 
 }  // namespace
@@ -186,7 +185,7 @@ int backward_weight_3x3_parts(const Correlation3x3& s) {
   const int columns = columns_of(s), blocks = ceil_div(s.C, kChannels) * ceil_div(s.K, columns);
   const int by_memory = (1 << 24) / ((9 * s.C + 1) * s.K);
   int parts = ceil_div(columns == 64 ? 264 : 396, blocks);  // to fill the multiprocessors of a large GPU
-  for (const int bound : {ceil_div(tiles_of(s), 4), by_memory}) parts = bound < parts ? bound : parts;
+  for (const int bound : {ceil_div(all_tiles(s), 4), by_memory}) parts = bound < parts ? bound : parts;
   return parts < 1 ? 1 : parts;
 }
 
@@ -196,7 +195,7 @@ Status backward_weight_3x3(const Context& context, const Correlation3x3& s, cons
   const auto with = [&](auto math, auto tile, auto columns) {
     using Kernel = BackwardWeight3x3<decltype(math), decltype(tile), decltype(columns)::value>;
     const Grid grid{ceil_div(s.C, kChannels), ceil_div(s.K, decltype(columns)::value), parts};
-    return launch(context, Kernel{s, dy, x, input, sums, tiles_of(s), parts}, grid, Kernel::kSharedBytes);
+    return launch(context, Kernel{s, dy, x, input, sums, all_tiles(s), parts}, grid, Kernel::kSharedBytes);
   };
   const auto with_columns = [&](auto math, auto tile) {
     return columns_of(s) == 32 ? with(math, tile, std::integral_constant<int, 32>{})

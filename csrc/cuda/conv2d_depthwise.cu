@@ -7,16 +7,6 @@ namespace {
 
 constexpr int kMostTaps = 25;
 
-template <class Index>
-struct Pixel {
-  Index n, h, w, c;
-  PYCONV_DEVICE Pixel(Index i, int64_t H, int64_t W, int64_t C) {
-    c = i % static_cast<Index>(C), i /= static_cast<Index>(C);
-    w = i % static_cast<Index>(W), i /= static_cast<Index>(W);
-    h = i % static_cast<Index>(H), n = i / static_cast<Index>(H);
-  }
-};
-
 template <int kWidth>
 PYCONV_DEVICE void add_product(Pack<kWidth>& sum, const Pack<kWidth>& a, const Pack<kWidth>& b) {
 #pragma unroll
@@ -29,7 +19,7 @@ struct DepthwiseForward {
   Epilogue epilogue;
   template <int kWidth, class Index>
   PYCONV_DEVICE void operator()(Index i) const {
-    const Pixel at(i, s.OH, s.OW, s.C_out);
+    const Place at(i, s.OH, s.OW, s.C_out);
     const int64_t top = int64_t{at.h} * s.stride_h - s.pad_top, left = int64_t{at.w} * s.stride_w - s.pad_left;
     Pack<kWidth> sum{};
     for (int64_t kh = 0; kh < s.KH; ++kh)
@@ -51,7 +41,7 @@ struct DepthwiseBackwardInput {
   float* dx;
   template <int kWidth, class Index>
   PYCONV_DEVICE void operator()(Index i) const {
-    const Pixel at(i, s.H, s.W, s.C_in);
+    const Place at(i, s.H, s.W, s.C_in);
     Pack<kWidth> sum{};
     for (int64_t kh = 0; kh < s.KH; ++kh)
       for (int64_t kw = 0; kw < s.KW; ++kw) {
@@ -80,40 +70,27 @@ struct DepthwiseBackwardWeight {
   PYCONV_DEVICE void operator()() const {
     const int64_t c = block_index() * kColumns + thread_index() % kColumns, part = block_index_y();
     const int64_t pixels = s.N * s.OH * s.OW, end = pixels * (part + 1) / parts;
-    float taps[kTaps] = {}, bias = 0;
+    float mine[kTaps + 1] = {};  // the last is dbias
     for (int64_t i = pixels * part / parts + thread_index() / kColumns; i < end && c < s.C_out; i += kRows) {
-      const Pixel<int64_t> at(i, s.OH, s.OW, 1);
+      const Place at(i, s.OH, s.OW, 1);
       const float d = dy[i * s.C_out + c];
       const int64_t top = at.h * s.stride_h - s.pad_top, left = at.w * s.stride_w - s.pad_left;
-      bias += d;
+      mine[kTaps] += d;
 #pragma unroll
       for (int t = 0; t < kTaps; ++t) {
         const int64_t h = top + t / s.KW * s.dilation_h, w = left + t % s.KW * s.dilation_w;
         if (t < s.KH * s.KW && h >= 0 && h < s.H && w >= 0 && w < s.W)
-          taps[t] += d * x[((at.n * s.H + h) * s.W + w) * s.C_in + c];
+          mine[t] += d * x[((at.n * s.H + h) * s.W + w) * s.C_in + c];
       }
     }
     const int64_t rows = s.KH * s.KW + 1;
 #pragma unroll
     for (int t = 0; t <= kTaps; ++t) {
-      const bool is_bias = t == kTaps;
-      const float sum = join(is_bias ? bias : taps[t < kTaps ? t : 0]);
-      const int64_t row = is_bias ? rows - 1 : t;
-      if (thread_index() < kColumns && c < s.C_out && (is_bias || t < rows - 1))
+      const float sum = join_rows<kColumns, kRows>(mine[t], [](float& a, float b) { a += b; });
+      const int64_t row = t == kTaps ? rows - 1 : t;
+      if (thread_index() < kColumns && c < s.C_out && (t == kTaps || t < rows - 1))
         sums[(part * s.C_out + c) * rows + row] = sum;
     }
-  }
-
-  // A value of each thread, added over the block's rows in order.
-  static PYCONV_DEVICE float join(float mine) {
-    float* values = shared<float>();
-    barrier();
-    values[thread_index()] = mine;
-    barrier();
-    float sum = mine;
-    for (int row = 1; row < kRows && thread_index() < kColumns; ++row)
-      sum += values[row * kColumns + thread_index()];
-    return sum;
   }
 };
 

@@ -21,7 +21,8 @@ struct Epilogue {
   float* pooled = nullptr;
   uint8_t* argmax = nullptr;
   const float* sign = nullptr;  // of each channel, for the pooling; null: maxima
-  double* parts = nullptr;      // one a block along x
+  Takes takes = Takes::kNothing;
+  double* parts = nullptr;  // of the sums, one a block along x
   // for products
   const float *x = nullptr, *mean = nullptr;
   Normalization closes{};
@@ -33,13 +34,13 @@ inline Epilogue epilogue_of(const float* bias, const Conv2dEpilogue& e, float* y
   Epilogue made;
   made.bias = bias, made.relu = e.relu, made.output = e.output, made.y = y;
   made.pooled = e.pooled, made.argmax = e.argmax;
-  if (e.statistics.mean) made.sign = e.statistics.gamma, made.parts = parts;
+  if (e.statistics.mean) made.takes = Takes::kMoments, made.sign = e.statistics.gamma, made.parts = parts;
   return made;
 }
 
 inline Epilogue epilogue_of(const BatchNormReduction& r, float* dx, double* parts) {
   Epilogue made;
-  made.y = dx, made.parts = parts;
+  made.takes = Takes::kProducts, made.y = dx, made.parts = parts;
   made.x = r.x, made.mean = r.mean, made.closes = r.normalization;
   return made;
 }

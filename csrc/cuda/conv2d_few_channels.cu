@@ -198,13 +198,9 @@ struct BackwardWeightFewChannels {
   }
 };
 
-int tiles_of(const Correlation3x3& s) {
-  return static_cast<int>(tiles_of<Wide>(s.N, s.OH, s.OW));
-}
-
 // To fill the multiprocessors of a large GPU.
 int parts_of(const Correlation3x3& s, int wanted, int columns) {
-  const int parts = ceil_div(wanted, ceil_div(s.K, columns)), tiles = tiles_of(s);
+  const int parts = ceil_div(wanted, ceil_div(s.K, columns)), tiles = tiles_of<Wide>(s);
   return tiles < parts ? tiles : parts;
 }
 
@@ -221,18 +217,18 @@ int parts_few_channels(const Correlation3x3& s) {
 }
 
 Status correlate_few_channels(const Context& context, const Correlation3x3& s, const float* x, const float* weight,
-                              const Epilogue& epilogue, Takes takes) {
+                              const Epilogue& epilogue) {
   const auto with = [&](auto share, auto taken) {
     using Kernel = CorrelateFewChannels<decltype(share), decltype(taken)::value>;
     const int blocks = parts_few_channels(s);
     const Grid grid{blocks, ceil_div(s.K, decltype(share)::kColumns)};
-    return launch(context, Kernel{s, x, weight, epilogue, tiles_of(s), blocks}, grid, Kernel::kSharedBytes);
+    return launch(context, Kernel{s, x, weight, epilogue, tiles_of<Wide>(s), blocks}, grid, Kernel::kSharedBytes);
   };
   const auto with_share = [&](auto taken) {
     return s.K <= 32 ? with(Share<Wide, 32>{}, taken) : with(Share<Wide, 64>{}, taken);
   };
-  return takes == Takes::kMoments ? with_share(std::integral_constant<Takes, Takes::kMoments>{})
-                                  : with_share(std::integral_constant<Takes, Takes::kNothing>{});
+  return epilogue.takes == Takes::kMoments ? with_share(std::integral_constant<Takes, Takes::kMoments>{})
+                                           : with_share(std::integral_constant<Takes, Takes::kNothing>{});
 }
 
 int backward_weight_few_channels_parts(const Correlation3x3& s) {
@@ -244,7 +240,7 @@ Status backward_weight_few_channels(const Context& context, const Correlation3x3
   using Kernel = BackwardWeightFewChannels;
   const int parts = backward_weight_few_channels_parts(s);
   const Grid grid{parts, ceil_div(s.K, Kernel::kColumns)};
-  return launch(context, Kernel{s, gradient, x, sums, tiles_of(s), parts}, grid, Kernel::kSharedBytes);
+  return launch(context, Kernel{s, gradient, x, sums, tiles_of<Wide>(s), parts}, grid, Kernel::kSharedBytes);
 }
 
 }  // namespace pyconv::cuda

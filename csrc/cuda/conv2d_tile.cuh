@@ -31,8 +31,8 @@ inline bool is_narrow(int64_t width) {
 }
 
 template <class T>
-int64_t tiles_of(int64_t N, int64_t OH, int64_t OW) {
-  return N * ceil_div(OH, T::kHeight) * ceil_div(OW, T::kWidth);
+int tiles_of(const Correlation3x3& s) {
+  return s.N * ceil_div(s.OH, T::kHeight) * ceil_div(s.OW, T::kWidth);
 }
 
 // Where a tile lies: image, first row and column.
@@ -83,12 +83,13 @@ struct Share {
   static PYCONV_DEVICE int column(int j) { return first_column() + 8 * j + lane_index() % 4 * 2; }  // + e
 };
 
-// Calls body(row, vector, ...) for this thread's share of rows of kVectors vectors; the same share every time, so
-// that a thread that started a copy can go on with it once it has landed.
-template <int kThreads, int kVectors>
+// A thread's share of rows of kVectors vectors, the same every time, so that a thread that started a copy can go
+// on with it once it has landed.
+template <int kVectors>
 PYCONV_DEVICE int own_vector() {
   return thread_index() % kVectors;
 }
+// Calls body(row).
 template <int kThreads, int kVectors, int kRows, class Body>
 PYCONV_DEVICE void for_own_rows(const Body& body) {
 #pragma unroll
@@ -100,7 +101,7 @@ template <int kThreads, int kVectors, int kRows, class Body>
 PYCONV_DEVICE void for_own_vectors(const float* landed, const Body& body) {
   constexpr int kStep = kThreads / kVectors, kSteps = ceil_div(kRows, kStep), kAtOnce = 2;
   const int first = thread_index() / kVectors;
-  const float* own = landed + own_vector<kThreads, kVectors>() * 4;
+  const float* own = landed + own_vector<kVectors>() * 4;
 #pragma unroll
   for (int begin = 0; begin < kSteps; begin += kAtOnce) {
     Pack<4> vectors[kAtOnce];
@@ -114,11 +115,11 @@ PYCONV_DEVICE void for_own_vectors(const float* landed, const Body& body) {
   }
 }
 
-// Starts the copies of this thread's share of `rows` vectors of four floats: row(i) gives a row's first float,
+// Starts the copies of this thread's share of vectors of four floats: row_of(i) gives a row's first float,
 // null for zeros; vectors from `vectors` on are zeros too.
 template <int kThreads, int kVectors, int kRows, class Row>
 PYCONV_DEVICE void copy_rows(float* to, int vectors, const float* anywhere, const Row& row_of) {
-  const int vector = own_vector<kThreads, kVectors>();
+  const int vector = own_vector<kVectors>();
   for_own_rows<kThreads, kVectors, kRows>([&](int row) {
     const float* from = row_of(row);
     const bool valid = from && vector < vectors;
@@ -164,7 +165,7 @@ template <class Math, int kThreads, class T, int kStride>
 PYCONV_DEVICE void convert_halo(uint32_t* to, const float* landed, const TilePlace& place, const Correlation3x3& s,
                                 const Normalization& input, int c) {
   constexpr int kVectors = kChannels / 4;
-  const int vector = own_vector<kThreads, kVectors>(), channel = c + 4 * vector;
+  const int vector = own_vector<kVectors>(), channel = c + 4 * vector;
   const bool normalizes = input.scale && channel < s.C;
   Pack<4> scale, shift;
 #pragma unroll

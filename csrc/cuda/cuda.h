@@ -13,6 +13,17 @@ PYCONV_FUSED_KERNELS(PYCONV_DECLARE_FUSED_ENTRY)
 
 namespace {
 
+// Element i of an (N, H, W, C) array.
+template <class Index>
+struct Place {
+  Index n, h, w, c;
+  PYCONV_DEVICE Place(Index i, int64_t H, int64_t W, int64_t C) {
+    c = i % static_cast<Index>(C), i /= static_cast<Index>(C);
+    w = i % static_cast<Index>(W), i /= static_cast<Index>(W);
+    h = i % static_cast<Index>(H), n = i / static_cast<Index>(H);
+  }
+};
+
 // Calls function with a data set's pixels as what they are.
 template <class Function>
 Status with_pixels(DType type, const void* source, const Function& function) {

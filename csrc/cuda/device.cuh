@@ -221,5 +221,19 @@ PYCONV_DEVICE T block_sum(T value) {
   return total;
 }
 
+// A block's threads are kRows rows of kColumns: each one's value joined over the rows, in order; of use in the
+// first row. Shared memory: a value of each thread.
+template <int kColumns, int kRows, class T, class Join>
+PYCONV_DEVICE T join_rows(const T& mine, const Join& join) {
+  T* values = shared<T>();
+  barrier();
+  values[thread_index()] = mine;
+  barrier();
+  T joined = mine;
+  for (int row = 1; row < kRows && thread_index() < kColumns; ++row)
+    join(joined, values[row * kColumns + thread_index()]);
+  return joined;
+}
+
 }  // namespace
 }  // namespace pyconv::cuda

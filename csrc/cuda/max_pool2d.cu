@@ -50,17 +50,16 @@ struct MaxPool2dSigned {
   uint8_t* argmax;  // may be null
   template <int kWidth, class Index>
   PYCONV_DEVICE void operator()(Index i) const {
-    const Index pixel = i / static_cast<Index>(C), c = i % static_cast<Index>(C);
-    const Index row = pixel / static_cast<Index>(OW), w = pixel % static_cast<Index>(OW);
-    const int64_t first = (row / OH * H + row % OH * 2) * W + 2 * w;
+    const Place at(i, OH, OW, C);
+    const int64_t first = (at.n * H + 2 * at.h) * W + 2 * at.w;
     Pack<kWidth> values[4], best;
     Pack<kWidth, uint8_t> taps;
 #pragma unroll
-    for (int tap = 0; tap < 4; ++tap) values[tap] = load<kWidth>(x + (first + tap / 2 * W + tap % 2) * C + c);
+    for (int tap = 0; tap < 4; ++tap) values[tap] = load<kWidth>(x + (first + tap / 2 * W + tap % 2) * C + at.c);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
       const float window[4] = {values[0].v[e], values[1].v[e], values[2].v[e], values[3].v[e]};
-      const Pooled pooled(gamma ? Pooled::sign_of(gamma[c + e]) : 1, window);
+      const Pooled pooled(gamma ? Pooled::sign_of(gamma[at.c + e]) : 1, window);
       best.v[e] = pooled.value;
       taps.v[e] = static_cast<uint8_t>(pooled.tap);
     }

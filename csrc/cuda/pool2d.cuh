@@ -16,16 +16,6 @@ PYCONV_DEVICE Range taps_inside(int64_t start, int64_t size, int64_t kernel, int
           start < size ? minimum(kernel, (size - start + dilation - 1) / dilation) : 0};
 }
 
-// Element i of an (N, H, W, C) array.
-struct Place {
-  int64_t n, h, w, c;
-  PYCONV_DEVICE Place(int64_t i, int64_t H, int64_t W, int64_t C) {
-    c = i % C, i /= C;
-    w = i % W, i /= W;
-    h = i % H, n = i / H;
-  }
-};
-
 // Sums term(oh, ow, output element, tap) over the windows that see input element i, in order.
 template <class Term>
 PYCONV_DEVICE float gather_windows(const Pool2dShape& s, int64_t i, const Term& term) {

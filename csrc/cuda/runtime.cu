@@ -133,14 +133,14 @@ class Staging {
   cudaError_t copy_in(char* to, const char* from, size_t bytes) {
     const std::lock_guard lock(mutex_);
     while (bytes) {
-      if (!halves_[0]) {
+      if (!memory_) {
         if (const cudaError_t error = open(); error != cudaSuccess) return error;
       }
       if (used_ == kHalf) {
         if (const cudaError_t error = turn(); error != cudaSuccess) return error;
       }
       const size_t part = bytes < kHalf - used_ ? bytes : kHalf - used_;
-      char* place = halves_[half_] + used_;
+      char* place = memory_ + static_cast<size_t>(half_) * kHalf + used_;
       std::memcpy(place, from, part);
       const cudaError_t error = cudaMemcpyAsync(to, place, part, cudaMemcpyHostToDevice, ours());
       if (error != cudaSuccess) return error;
@@ -162,7 +162,7 @@ class Staging {
     for (cudaEvent_t& event : read_)
       if (const cudaError_t error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming); error != cudaSuccess)
         return error;
-    halves_[0] = memory, halves_[1] = memory + kHalf;
+    memory_ = memory;
     return cudaSuccess;
   }
   // To the other half, once the device has read it.
@@ -174,7 +174,7 @@ class Staging {
   }
 
   std::mutex mutex_;
-  char* halves_[2] = {};
+  char* memory_ = nullptr;
   cudaEvent_t read_[2] = {};
   int half_ = 0;
   size_t used_ = 0;
