@@ -1,18 +1,16 @@
-"""What users hand to `fit`, `evaluate` and `predict`, as arrays that the plans take."""
+"""What users hand in, as the arrays that plans take: images, labels, and the part set aside to validate."""
+
+import warnings
 
 import numpy as np
 
-from pyconv import _core
+from pyconv import arguments
 from pyconv.ops import as_tensor
-from pyconv.philox import permutation
-from pyconv.training import Batch
 
 
 def as_images(x, op, name="x"):
     """Return a batch as a contiguous array: uint8 stays, anything else becomes float32."""
-    if not isinstance(x, (np.ndarray, list, tuple)):
-        x = as_tensor(x, op, name).numpy()
-    x = np.asarray(x)
+    x = as_array(x, op, name)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"[{op}] {name} has dtype {x.dtype}, expected numbers")
     if x.ndim < 2:
@@ -23,142 +21,85 @@ def as_images(x, op, name="x"):
 def as_targets(y, classes, rows, op, name="y"):
     """Return labels as int32 (N,), one-hot rows or probabilities as float32 (N, classes).
 
-    Takes (N,) and (N, 1) integer labels and (N, classes) rows.
+    Takes (N,) and (N, 1) integer labels and (N, classes) rows. Warns of rows that do not sum to 1.
     """
-    if not isinstance(y, (np.ndarray, list, tuple)):
-        y = as_tensor(y, op, name).numpy()
-    y = np.asarray(y)
-    if len(y) != rows:
-        raise ValueError(f"[{op}] {name} has {len(y)} rows, x has {rows}")
+    y = as_array(y, op, name)
+    if y.dtype.kind not in "fiub":
+        raise TypeError(f"[{op}] {name} has dtype {y.dtype}, expected labels or rows of numbers")
+    if y.ndim == 0 or len(y) != rows:
+        count = f"{len(y)} rows" if y.ndim else "no rows"
+        raise ValueError(f"[{op}] {name} has {count}, x has {rows}")
     if y.ndim == 2 and y.shape[1] == classes and classes > 1:
-        return np.ascontiguousarray(y, np.float32)
+        return _as_rows(y, op, name)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
         raise ValueError(
             f"[{op}] {name} has shape {y.shape}, expected labels (N,) or (N, 1), or rows (N, {classes})"
         )
-    labels = y.astype(np.int32)
-    if np.any(labels != y):
+    if y.dtype.kind == "f" and not np.all(np.floor(y) == y):  # NaN too
         raise ValueError(f"[{op}] {name} holds fractions, expected integer labels")
-    if rows and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(
-            f"[{op}] {name} has labels from {labels.min()} to {labels.max()}, expected [0, {classes})"
-        )
-    return labels
+    if rows and not 0 <= y.min() <= y.max() < classes:
+        raise ValueError(f"[{op}] {name} has labels from {y.min():g} to {y.max():g}, expected [0, {classes})")
+    return y.astype(np.int32)
+
+
+def as_array(array, op, name):
+    """Return an array, or nested lists of numbers, as a NumPy array."""
+    if isinstance(array, (list, tuple)):
+        try:
+            return np.asarray(array)
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"[{op}] {name} is a {type(array).__name__} whose parts differ in shape, expected an array"
+            ) from None
+    return array if isinstance(array, np.ndarray) else as_tensor(array, op, name).numpy()
+
+
+def is_array(x):
+    """Whether `x` holds all its values, rather than giving them batch by batch."""
+    return (
+        isinstance(x, np.ndarray) or hasattr(x, "__dlpack__") or (hasattr(x, "shape") and hasattr(x, "dtype"))
+    )
 
 
 def split(x, y, fraction):
     """Return (x, y), (x_validation, y_validation): the last `fraction` of the rows validates, as in Keras."""
-    if not 0 < fraction < 1:
-        raise ValueError(f"[fit] validation_split is {fraction}, expected a number in (0, 1)")
+    arguments.number(fraction, "validation_split", "fit", above=0, below=1)
+    x, y = as_array(x, "fit", "x"), as_array(y, "fit", "y")
+    if len(x) != len(y):
+        raise ValueError(f"[fit] y has {len(y)} rows, x has {len(x)}")
     cut = int(len(x) * (1 - fraction))
+    if not 0 < cut < len(x):
+        raise ValueError(
+            f"[fit] validation_split is {fraction}, expected one that leaves images on both sides: of "
+            f"{len(x)}, {cut} would train"
+        )
     return (x[:cut], y[:cut]), (x[cut:], y[cut:])
 
 
-class ArrayFeed:
-    """Batches of arrays that stay where they are: a step is given the rows' numbers."""
-
-    def __init__(
-        self, x, y, classes, batch_size, *, shuffle=False, augment=None, seed=0, op="fit", device="cpu"
-    ):
-        self.x = as_images(x, op)
-        self.y = as_targets(y, classes, len(self.x), op)
-        self.source = _core.from_numpy(self.x).to(device)
-        self.device = device
-        self.batch_size = positive(batch_size, "batch_size", op)
-        self.shuffle = shuffle
-        self.augment = augment
-        self.seed = seed
-        self.images = len(self.x)
-        self.steps = -(-self.images // self.batch_size)
-        self.shape, self.dtype = self.x.shape[1:], self.x.dtype.name
-
-    def batches(self, epoch, first=0):
-        """Yield, from step `first` of an epoch on, (Batch, target shape, function that fills a plan)."""
-        order = np.arange(self.images, dtype=np.int32)
-        if self.shuffle:
-            order = permutation(self.images, seed=self.seed, epoch=epoch)
-        for start in range(first * self.batch_size, self.images, self.batch_size):
-            rows = order[start : start + self.batch_size]
-            targets = self.y[rows]
-
-            def fill(plan, rows=rows, targets=targets):
-                plan["index"].assign(rows)
-                plan["target"].assign(targets)
-
-            batch = Batch(len(rows), self.shape, self.dtype, self.device, self.source, self.augment)
-            yield batch, targets.shape, fill
+def _as_rows(y, op, name):
+    rows = np.ascontiguousarray(y, np.float32)
+    if not np.all(rows >= 0):  # NaN too
+        raise ValueError(
+            f"[{op}] {name} has a negative value or a NaN, expected one-hot rows or probabilities"
+        )
+    sums = rows.sum(axis=1, dtype=np.float64)
+    if np.any(wrong := np.abs(sums - 1) > 1e-3):
+        first = int(np.argmax(wrong))
+        warnings.warn(
+            f"[{op}] {np.count_nonzero(wrong)} of {len(rows)} rows of {name} do not sum to 1 (row {first}: "
+            f"{sums[first]:g}): expected one-hot rows or probabilities; a row of zeros teaches nothing",
+            stacklevel=outside(),
+        )
+    return rows
 
 
-class IterableFeed:
-    """Batches that an iterable of (x, y) gives. One without an end needs `steps`, or a length."""
+def outside():
+    """Return the stack level of the first caller outside pyconv, for a warning."""
+    import sys
 
-    augment = None
-
-    def __init__(self, iterable, classes, steps=None, op="fit", device="cpu"):
-        self.device = device
-        self._iterable = iterable
-        self._classes = classes
-        self._op = op
-        self._iterator = iter(iterable) if iter(iterable) is iterable else None
-        self.steps = steps or (len(iterable) if hasattr(iterable, "__len__") else None)
-        self.images = None
-        self._ahead = None
-        self.shape, self.dtype = self._peek()
-
-    def _peek(self):
-        """Return shape and dtype of the first batch's images; the batch is kept for the first step."""
-        stream = self._iterator or iter(self._iterable)
-        first = next(stream, None)
-        if first is None:
-            raise ValueError(f"[{self._op}] x gives no batch")
-        self._ahead = (stream, first)
-        x = as_images(self._pair(first)[0], self._op)
-        return x.shape[1:], x.dtype.name
-
-    def _pair(self, batch):
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise ValueError(f"[{self._op}] x gives a {type(batch).__name__}, expected batches (x, y)")
-        return batch
-
-    def batches(self, epoch, first=0):
-        """Yield (Batch, target shape, function that fills a plan) until the end or `steps`."""
-        if self._ahead:
-            stream, ahead = self._ahead
-            self._ahead = None
-        else:
-            stream, ahead = self._iterator or iter(self._iterable), None
-        if first and self._iterator is None:  # a fresh stream begins at the epoch's first batch
-            for _ in range(first - (ahead is not None)):
-                next(stream, None)
-            ahead = None
-        step = first
-        while self.steps is None or step < self.steps:
-            batch = ahead if ahead is not None else next(stream, None)
-            ahead = None
-            if batch is None:
-                break
-            x, y = self._pair(batch)
-            x = as_images(x, self._op)
-            y = as_targets(y, self._classes, len(x), self._op)
-
-            def fill(plan, x=x, y=y):
-                plan["x"].assign(x)
-                plan["target"].assign(y)
-
-            yield Batch(len(x), x.shape[1:], x.dtype.name, self.device), y.shape, fill
-            step += 1
-        if step < (self.steps or first + 1):
-            raise ValueError(
-                f"[{self._op}] x ended after {step} of {self.steps or 'its'} batches in epoch {epoch + 1}; "
-                "give an iterable that starts anew each epoch, or fewer steps"
-            )
-        self.steps = self.steps or step
-
-
-def positive(value, name, op):
-    """Return an integer argument. Raises ValueError unless it is at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"[{op}] {name} is {value!r}, expected an integer of at least 1")
-    return int(value)
+    level, frame = 1, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("pyconv"):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -6,17 +6,22 @@ import threading
 
 import numpy as np
 
+from pyconv import arguments
 from pyconv.philox import to_rng_state
 
 
 class Position:
-    """Where a training stands: the epoch, the steps done in it and their sums. What an exact resume needs."""
+    """Where a training stands: the epoch, the steps done in it and their sums. What an exact resume needs.
 
-    def __init__(self, epoch=0, step=0, sums=(0.0, 0.0, 0.0), count=0):
+    `first_pass`: see `feeds`; random draws are keyed by the pass.
+    """
+
+    def __init__(self, epoch=0, step=0, sums=(0.0, 0.0, 0.0), count=0, first_pass=0):
         self.epoch = epoch
         self.step = step
         self.sums = sums
         self.count = count
+        self.first_pass = first_pass
 
     def get_state(self):
         """Return a JSON-ready dict; floats keep every bit."""
@@ -25,76 +30,111 @@ class Position:
             "step": self.step,
             "sums": [float(s).hex() for s in self.sums],
             "count": self.count,
+            "first_pass": self.first_pass,
         }
 
     @classmethod
     def from_state(cls, state):
-        return cls(state["epoch"], state["step"], [float.fromhex(s) for s in state["sums"]], state["count"])
+        sums = [float.fromhex(s) for s in state["sums"]]
+        return cls(state["epoch"], state["step"], sums, state["count"], state.get("first_pass", 0))
 
 
-def fit(model, feed, *, epochs, start, callbacks, validate, seed):
-    """Train from `start` (a Position) to the end of epoch `epochs`; return where it stopped.
+class Schedule:
+    """The epochs that validate: each `frequency`-th, or those it lists (counted from 1)."""
 
-    `validate` is None or a function that returns the validation's logs, without their "val_".
+    def __init__(self, frequency):
+        if isinstance(frequency, (list, tuple, set, frozenset, range)):
+            self._epochs = {arguments.integer(e, "validation_freq", "fit", least=1) for e in frequency}
+        else:
+            self._epochs, self._every = None, arguments.integer(frequency, "validation_freq", "fit", least=1)
+
+    def holds(self, epoch):
+        """Whether epoch `epoch`, counted from 0, validates."""
+        return (epoch + 1) % self._every == 0 if self._epochs is None else epoch + 1 in self._epochs
+
+
+def fit(model, feed, *, epochs, start, callbacks, validate, schedule, seed):
+    """Train from `start` (a Position) to the end of epoch `epochs`; return whether Ctrl-C came before that.
+
+    `validate` is None or a function that returns the validation's logs, without their "val_", or None where
+    Ctrl-C cut it short. It runs after the epochs of `schedule`.
     """
     model.stop_training = False
     position = model.position = start
+    done, logs = False, {}
     try:
-        callbacks.on_train_begin()
         with first_interrupt_stops(model):
+            callbacks.on_train_begin({})
             while position.epoch < epochs and not model.stop_training:
                 if position.step == 0:
-                    callbacks.on_epoch_begin(position.epoch)
+                    callbacks.on_epoch_begin(position.epoch, {})
                 position = _run_epoch(model, feed, position, callbacks, seed)
                 if model.interrupted:
                     break
                 logs = model.totals.means(model.metric_names, model.penalised)
-                if validate:
-                    logs.update({f"val_{name}": value for name, value in validate().items()})
+                if validate and schedule.holds(position.epoch):
+                    validation = validate()
+                    if validation is None:  # a resumed training starts with it
+                        break
+                    logs.update({f"val_{name}": value for name, value in validation.items()})
                 logs["learning_rate"] = model.optimizer.learning_rate
                 epoch = position.epoch
-                position = model.position = Position(epoch + 1)
+                position = model.position = Position(epoch + 1, first_pass=position.first_pass)
                 callbacks.on_epoch_end(epoch, logs)
-        if not model.interrupted:  # training ends later, then
-            callbacks.on_train_end()
-    finally:
+                feed.end_epoch()
+                if model.interrupted:
+                    break
+            done = not model.interrupted or model.stop_training or position.epoch >= epochs
+            if done:
+                callbacks.on_train_end(logs)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to be told
+            callbacks.close()
+        raise
+    else:
         callbacks.close()
-        if not model.interrupted:  # a later fit is a training of its own, as in Keras
+    finally:
+        if done or not model.interrupted:  # a later fit is a training of its own, as in Keras
             model.position = Position()
-    return position
+    return not done
 
 
 def _run_epoch(model, feed, position, callbacks, seed):
     """Run the epoch's steps from `position.step` on; return the position after the last one."""
-    totals, epoch, step = model.totals, position.epoch, position.step
+    totals, step = model.totals, position.step
     totals.restore(position.sums, position.count)
     taken, most = [], 1 if model.device == "cpu" else totals.MOST_REMEMBERED
     try:
-        for batch, target_shape, fill in feed.batches(epoch, step):
-            callbacks.on_train_batch_begin(step)
-            taken.append(Step(model, batch, target_shape, fill, epoch=epoch, step=step, seed=seed))
-            step += 1
-            if most > 1:
-                totals.remember(len(taken) - 1)
-            logs = None
+        for batch, target_shape, fill, draw in feed.batches(position.epoch, step, position.first_pass):
+            callbacks.on_train_batch_begin(step, {})
+            with model.turns:
+                where = f"epoch {position.epoch + 1}, step {step + 1}"
+                taken.append(Step(model, batch, target_shape, fill, where=where, draw=draw, seed=seed))
+                model.passes = max(model.passes, draw[0] + 1)
+                step += 1
+                if most > 1:
+                    totals.remember(len(taken) - 1)
+            logs = {}
             if len(taken) == most or callbacks.reads_batch():
-                _settle(model, taken, epoch, step)
+                _settle(model, taken, position, step)
                 logs = totals.means(model.metric_names, model.penalised)
             callbacks.on_train_batch_end(step - 1, logs)
             if model.interrupted or model.stop_training:
                 break
     finally:  # what was trained counts, whatever comes
-        _settle(model, taken, epoch, step)
+        _settle(model, taken, position, step)
     return model.position
 
 
-def _settle(model, taken, epoch, step):
+def _settle(model, taken, position, step):
     """Read the sums of the steps `taken`, and empty the list."""
     if taken:
         steps = taken.copy()
         taken.clear()
-        read_losses(model, steps)
-        model.position = Position(epoch, step, model.totals.sums, model.totals.count)
+        with model.turns:
+            read_losses(model, steps)
+        totals = model.totals
+        model.position = Position(position.epoch, step, totals.sums, totals.count, position.first_pass)
 
 
 class Step:
@@ -103,10 +143,10 @@ class Step:
     On a GPU it may still be under way; `read_losses` waits for it.
     """
 
-    def __init__(self, model, batch, target_shape, fill, *, epoch, step, seed):
+    def __init__(self, model, batch, target_shape, fill, *, where, draw, seed):
         self._batch, self._target_shape, self._fill = batch, target_shape, fill
-        self._rng = to_rng_state(seed, epoch, step)
-        self.where, self.iterations = f"epoch {epoch + 1}, step {step + 1}", model.optimizer.iterations
+        self._rng = to_rng_state(seed, *draw)
+        self.where, self.iterations = where, model.optimizer.iterations
         plan = self._plan(model)
         model.hyper.assign(model.optimizer.hyper())
         plan.run()
@@ -153,19 +193,23 @@ def _blame(call, loss, where):
 
 @contextlib.contextmanager
 def first_interrupt_stops(model):
-    """Let the first Ctrl-C end training after the step, setting `model.interrupted`; the second aborts."""
+    """Let the first Ctrl-C end training after the step, setting `model.interrupted`; the second aborts.
+
+    Only Python's own handler is replaced: a process that ignores SIGINT (nohup, a shell's background job) or
+    has a handler of its own keeps it.
+    """
     model.interrupted = False
-    if threading.current_thread() is not threading.main_thread():
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    previous = signal.getsignal(signal.SIGINT)
 
     def interrupt(number, frame):
         model.interrupted = True
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,19 +1,32 @@
 """`Sequential`: build, compile, train, evaluate, predict, save; Keras' names, arguments and meanings."""
 
+import contextlib
 import json
 import threading
+import weakref
 
-import numpy as np
-
-from pyconv import _core, fitting, losses, optimizers, saving, training
+from pyconv import _core, arguments, evaluation, fitting, losses, optimizers, sanity, saving, training
 from pyconv.callbacks import CallbackList, History
-from pyconv.data import ArrayFeed, IterableFeed, as_images, positive, split
+from pyconv.data import as_images, is_array
+from pyconv.fit_arguments import (
+    BATCH,
+    log_names,
+    make_feed,
+    settle_validation,
+    start_position,
+    validation_feed,
+    watchers,
+)
 from pyconv.layers.base import Layer, snake_case
 from pyconv.layers.residual import chain_shape
 from pyconv.metrics import resolve as resolve_metrics
+from pyconv.preprocessing.augmentation import Augmentation
 from pyconv.serialization import Configurable, serialize
 from pyconv.summary import plan_text, summary_text
+from pyconv.turns import Turns
 from pyconv.utils import random_seed
+
+_OWNERS = weakref.WeakKeyDictionary()  # optimizer -> the model that was compiled with it
 
 
 class Sequential(Configurable):
@@ -22,23 +35,28 @@ class Sequential(Configurable):
     Args:
         layers: layers, in order; more can be added with `add`.
         name: what the summary calls it.
-        seed: integer in [0, 2**64): keys initial weights, shuffles, augmentation and dropout. None:
-            `pyconv.utils.set_random_seed`'s, 0 at first.
+        seed: integer in [0, 2**64): keys initial weights, shuffles, augmentation and dropout. None: one of
+            its own, drawn from `pyconv.utils.set_random_seed`'s.
     """
 
     def __init__(self, layers=(), name=None, seed=None):
         self.layers = []
         self.name = name or "sequential"
-        self.seed = random_seed() if seed is None else seed
+        self.seed = random_seed() if seed is None else arguments.seed(seed, "Sequential")
         self.optimizer = self.loss = None
         self.fuse = True
         self.metric_names = ()
         self.position = fitting.Position()
+        self.passes = self.single_steps = 0  # over data, and by train_on_batch, ever: what draws are keyed by
         self.stop_training = self.interrupted = False
+        self.history = None
         self._flat = None
         self._plans = training.PlanCache()
         self._make_state("cpu")
-        self._lock = threading.RLock()
+        self.turns = Turns()  # a plan's buffers serve one caller at a time
+        self.evaluating = threading.RLock()
+        self._fitting = Turns()
+        self._trainer = None  # the thread that is in fit
         for layer in layers:
             self.add(layer)
 
@@ -46,8 +64,9 @@ class Sequential(Configurable):
 
     def add(self, layer):
         """Append a layer. The model is built once its input shape is known."""
+        self._expect_idle("add")
         if not isinstance(layer, Layer):
-            raise TypeError(f"[Sequential] expected a layer, got a {type(layer).__name__}")
+            raise TypeError(f"[Sequential] expected a layer, got {arguments.kind_of(layer)}")
         if any(layer is other for other in self.layers):
             raise ValueError(f"[Sequential] {layer.name} is in the model already")
         taken = {other.name for other in self.layers}
@@ -118,6 +137,16 @@ class Sequential(Configurable):
                 return layer
         raise ValueError(f"[get_layer] no layer is named {name!r}")
 
+    @property
+    def trainable(self):
+        """Whether training changes any layer; setting it sets all of them."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value):
+        for layer in self.layers:
+            layer.trainable = value
+
     def count_params(self):
         """Return the number of values in all parameters."""
         self._expect_built("count_params")
@@ -128,13 +157,15 @@ class Sequential(Configurable):
         return [p.numpy().copy() for p in self.parameters]
 
     def set_weights(self, weights):
-        """Write all parameters, in the order of `get_weights`."""
-        if len(weights) != len(self.parameters):
-            raise ValueError(
-                f"[set_weights] the model has {len(self.parameters)} weights, got {len(weights)}"
+        """Write all parameters, in the order of `get_weights`; one that does not fit, and none is written."""
+        named = saving.named_parameters(self)
+        if not isinstance(weights, (list, tuple)) or len(weights) != len(named):
+            count = (
+                f"got {len(weights)}" if hasattr(weights, "__len__") else f"got {arguments.kind_of(weights)}"
             )
-        for parameter, value in zip(self.parameters, weights, strict=True):
-            parameter.assign(value)
+            raise ValueError(f"[set_weights] the model has {len(named)} weights, {count}")
+        with self.turns:
+            saving.assign(named, dict(zip(named, weights, strict=True)), "set_weights")
 
     def summary(self, print_fn=print, plan=False, batch_size=32):
         """Print each layer's output shape, parameters, multiply-adds and memory.
@@ -148,10 +179,10 @@ class Sequential(Configurable):
         self._expect_built("summary")
         print_fn(summary_text(self))
         if plan:
-            size = positive(batch_size, "batch_size", "summary")
+            size = arguments.integer(batch_size, "batch_size", "summary", least=1)
             batch = training.Batch(size, self.input_shape, "float32", self.device)
             if self.optimizer is None:
-                print_fn(plan_text("Prediction", batch, self._prediction_plan(batch)))
+                print_fn(plan_text("Prediction", batch, self.prediction_plan(batch)))
             else:
                 self.prepare_training()
                 print_fn(plan_text("Training step", batch, self.training_plan(batch, (batch.size,))))
@@ -163,7 +194,8 @@ class Sequential(Configurable):
 
         Raises ValueError where there is no GPU, and says why.
         """
-        with self._lock:
+        self._expect_idle("to")
+        with self.turns:
             slots = [values.numpy().copy() for _, _, values in self.slot_arrays()]
             trained = self._flat is not None
             self._make_state(device)  # or raises, before anything is changed
@@ -178,7 +210,7 @@ class Sequential(Configurable):
 
     def _make_state(self, device):
         """Make what kernels read and write beside parameters, on `device`."""
-        self.totals, self._evaluation_totals = training.Totals(device), training.Totals(device)
+        self.totals, self.evaluation_totals = training.Totals(device), training.Totals(device)
         self.rng = training.new_rng(device)
         self.hyper = _core.empty((4,), "float32", device)
         self.device = device
@@ -199,13 +231,26 @@ class Sequential(Configurable):
             metrics: None or names of accuracy.
             fuse: let one pass over memory do the work of several layers; False: each layer on its own, which
                 gives the same results but for rounding.
+
+        Compiled again with the optimizer it has, the model keeps the optimizer's state; with a new one, the
+        state starts anew.
+
+        Raises ValueError for an optimizer that another model was compiled with, RuntimeError during `fit`.
         """
-        self.optimizer = optimizers.get(optimizer)
-        self.loss = losses.get(loss)
-        self.metric_names = resolve_metrics(metrics)
-        self.fuse = bool(fuse)
+        self._expect_idle("compile")
+        optimizer, loss, metrics = optimizers.get(optimizer), losses.get(loss), resolve_metrics(metrics)
+        fuse = arguments.flag(fuse, "fuse", "compile")
+        owner = _OWNERS.get(optimizer)
+        if owner is not None and owner() is not self:
+            raise ValueError(
+                f"[compile] this {type(optimizer).__name__} serves another model and carries its steps and "
+                "its learning rate; give each model an optimizer of its own"
+            )
+        _OWNERS[optimizer] = weakref.ref(self)
+        if optimizer is not self.optimizer:
+            self._flat = None  # with its slots
+        self.optimizer, self.loss, self.metric_names, self.fuse = optimizer, loss, metrics, fuse
         self.position = fitting.Position()
-        self._flat = None
         self._plans.clear()
 
     @property
@@ -217,127 +262,203 @@ class Sequential(Configurable):
         self,
         x,
         y=None,
-        batch_size=32,
+        batch_size=None,
         epochs=1,
         verbose="auto",
         callbacks=None,
         validation_split=0.0,
         validation_data=None,
         shuffle=True,
-        initial_epoch=None,
+        initial_epoch=0,
         steps_per_epoch=None,
+        validation_steps=None,
         validation_batch_size=None,
+        validation_freq=1,
         augment=None,
         seed=None,
+        resume=False,
+        return_on_interrupt=False,
     ):
-        """Train and return a `History`.
+        """Train and return a `History`, which `model.history` keeps too.
 
         Args:
-            x: images (N, H, W, C), uint8 or any real type (cast to float32), or an iterable of (x, y).
-            y: labels (N,) or (N, 1), or one-hot rows (N, K).
-            batch_size: images a step; the last step of an epoch may have fewer.
+            x: images (N, H, W, C), uint8 or any real type (cast to float32), or an iterable of batches
+                (x, y): a generator, a list, or a `Sequence` with a length and batches by number.
+            y: labels (N,) or (N, 1), or one-hot rows (N, K); None beside an iterable.
+            batch_size: images a step, 32 by default; the last step of an epoch may have fewer. An iterable
+                brings its own batches.
             epochs: train until this epoch (counted from 1) is done.
             verbose: "auto" and 1: a progress bar on a terminal, lines elsewhere; 2: lines; 0: silent.
             callbacks: a list of `Callback`.
             validation_split: the last fraction of the rows validates instead of training.
             validation_data: (x, y), or an iterable of batches.
-            shuffle: a new order each epoch.
-            initial_epoch: the epoch to start from (counted from 0). None: 0, or where an interrupted or saved
-                training stood.
-            steps_per_epoch: for iterables without an end.
+            shuffle: a new order each epoch, of images or of a Sequence's batches; other iterables keep
+                theirs.
+            initial_epoch: the epoch to start from (counted from 0).
+            steps_per_epoch: steps of an epoch. Arrays are gone through again and again, the next epoch going
+                on where the last one ended; an iterable without an end needs it.
+            validation_steps: validate on so many batches.
             validation_batch_size: None: `batch_size`.
+            validation_freq: validate after each so many epochs, or after the epochs (from 1) of a list.
             augment: `Augmentation`, or None.
-            seed: None: the model's.
+            seed: None: the model's, and each `fit` draws anew. An integer pins the draws: each call has the
+                same.
+            resume: go on where a training stood that Ctrl-C ended, in this process or before the model was
+                saved; with the same data and arguments the result has the bits of an uninterrupted one.
+            return_on_interrupt: what the first Ctrl-C leads to, which ends training after the step, with
+                `model.interrupted` set: True: `fit` returns; False: it raises KeyboardInterrupt, once
+                callbacks have closed. The second Ctrl-C aborts.
 
         Raises:
             FloatingPointError: the loss is not finite; names the first layer that gave such a value.
-            ValueError, TypeError: x or y do not fit the model.
-
-        The first Ctrl-C ends training after the step, with `interrupted` set; the second one aborts.
+            ValueError, TypeError: x or y do not fit the model, or arguments do not go together.
         """
-        seed = self.seed if seed is None else seed
-        if y is not None and validation_split:
-            (x, y), validation_data = split(x, y, validation_split)
-        with self._lock:
-            feed = self._feed(x, y, batch_size, steps_per_epoch, shuffle=shuffle, augment=augment, seed=seed)
-            self.prepare_training()
-            if initial_epoch is not None:
-                start = fitting.Position(initial_epoch)
-            else:
-                start = self.position if self.position.epoch < epochs else fitting.Position()
-            history = History()
-            everything = [history, *(callbacks or [])]
-            if verbose:
-                from pyconv.progress import Progress
-
-                everything.append(Progress(verbose))
-            params = {
-                "epochs": epochs,
-                "steps": feed.steps,
-                "images": feed.images,
-                "initial_epoch": start.epoch,
-            }
-            validate = None
+        epochs = arguments.integer(epochs, "epochs", "fit", least=1)
+        initial_epoch = arguments.integer(initial_epoch, "initial_epoch", "fit", least=0)
+        shuffle = arguments.flag(shuffle, "shuffle", "fit")
+        resume = arguments.flag(resume, "resume", "fit")
+        return_on_interrupt = arguments.flag(return_on_interrupt, "return_on_interrupt", "fit")
+        if augment is not None and not isinstance(augment, Augmentation):
+            raise TypeError(f"[fit] augment is {arguments.shown(augment)}, expected an Augmentation or None")
+        x, y, validation_data, schedule = settle_validation(
+            x,
+            y,
+            validation_split,
+            validation_data,
+            steps=validation_steps,
+            batch_size=validation_batch_size,
+            frequency=validation_freq,
+        )
+        with self._training("fit"):
+            pinned = seed is not None
+            seed = arguments.seed(seed, "fit") if pinned else self.seed
+            options = {"shuffle": shuffle, "augment": augment, "seed": seed}
+            feed = make_feed(self, x, y, batch_size, steps_per_epoch, "steps_per_epoch", **options)
+            sanity.warn_of_nonsense(self, feed, "fit")
+            validation = None
             if validation_data is not None:
-                validate = self._validation(validation_data, validation_batch_size or batch_size)
-            fitting.fit(
+                validation = validation_feed(
+                    self, validation_data, validation_steps, validation_batch_size, batch_size
+                )
+            self.prepare_training()
+            start = start_position(self, feed, epochs, initial_epoch, resume, pinned)
+            self.history = History()
+            watching = watchers(callbacks, verbose, "fit", self.history)
+            for callback in watching:
+                callback.continue_training(resume and callback.model is self)
+            watching = CallbackList(
+                watching,
+                self,
+                {"epochs": epochs, "steps": feed.steps, "images": feed.images, "initial_epoch": start.epoch},
+            )
+            watching.check(log_names(self, validation is not None))
+            validate = validation and (
+                lambda: evaluation.evaluate(self, validation, watching, lambda: self.interrupted)
+            )
+            cut = fitting.fit(
                 self,
                 feed,
                 epochs=epochs,
                 start=start,
-                callbacks=CallbackList(everything, self, params),
+                callbacks=watching,
                 validate=validate,
+                schedule=schedule,
                 seed=seed,
             )
-            self._plans.forget_arrays()
-        return history
+            for used in (feed, validation):
+                if used is not None:
+                    self._plans.forget_arrays(used.source)
+            pressed, self.interrupted = self.interrupted, cut
+        if pressed and not return_on_interrupt:
+            where = self.position
+            raise KeyboardInterrupt(
+                f"[fit] interrupted in epoch {where.epoch + 1} after step {where.step}; "
+                "fit(..., resume=True) goes on from there"
+                if cut
+                else "[fit] interrupted; the training had just ended"
+            )
+        return self.history
 
     def train_on_batch(self, x, y, return_dict=False):
         """Take one step on a batch; return what `evaluate` returns, of the batch before the step."""
         x = as_images(x, "train_on_batch")
-        with self._lock:
-            feed = self._feed([(x, y)], None, None, op="train_on_batch", shape=x.shape[1:])
+        return_dict = arguments.flag(return_dict, "return_dict", "train_on_batch")
+        with self._training("train_on_batch"):
+            feed = make_feed(self, [(x, y)], op="train_on_batch", shape=x.shape[1:])
             self.prepare_training()
-            self.totals.restore()
-            step = next(iter(feed.batches(0)))
-            step = fitting.Step(self, *step, epoch=0, step=self.optimizer.iterations, seed=self.seed)
-            fitting.read_losses(self, [step])
-            logs = self.totals.means(self.metric_names, self.penalised)
+            with self.turns:
+                self.totals.restore()
+                batch, target_shape, fill, _ = next(iter(feed.batches(0)))
+                draw = 2**32 - 1, self.single_steps  # no fit gets that far
+                self.single_steps += 1
+                step = fitting.Step(
+                    self,
+                    batch,
+                    target_shape,
+                    fill,
+                    where=f"step {self.optimizer.iterations + 1}",
+                    draw=draw,
+                    seed=self.seed,
+                )
+                fitting.read_losses(self, [step])
+                logs = self.totals.means(self.metric_names, self.penalised)
         return logs if return_dict else self._values(logs)
 
-    def evaluate(self, x, y=None, batch_size=32, verbose="auto", return_dict=False):
+    def evaluate(self, x, y=None, batch_size=None, verbose=0, steps=None, callbacks=None, return_dict=False):
         """Return the loss on a data set, or [loss, accuracy] with a metric; with `return_dict` all logs.
 
         The logs are "loss" with the regularizers' penalty, "data_loss" without it where there is one, and the
-        metrics. `verbose` is taken for Keras' sake: nothing is shown.
+        metrics.
+
+        Args:
+            x, y: as in `fit`.
+            batch_size: images at a time, 32 by default.
+            verbose: 0: silent; "auto", 1 and 2: as in `fit`.
+            steps: evaluate so many batches; None: all.
+            callbacks: a list of `Callback`, whose hooks named `on_test_...` are called.
+            return_dict: return the logs as a dict.
         """
-        self._expect_compiled("evaluate")
-        with self._lock:
-            logs = self._evaluate(self._feed(x, y, batch_size, op="evaluate"))
-            self._plans.forget_arrays()
+        self.expect_compiled("evaluate")
+        return_dict = arguments.flag(return_dict, "return_dict", "evaluate")
+        feed = make_feed(self, x, y, batch_size, steps, "steps", op="evaluate")
+        params = {"epochs": 1, "steps": feed.steps, "images": feed.images}
+        watching = CallbackList(watchers(callbacks, verbose, "evaluate"), self, params)
+        with watching.closed():
+            logs = evaluation.evaluate(self, feed, watching)
+        with self.turns:
+            self._plans.forget_arrays(feed.source)
         return logs if return_dict else self._values(logs)
 
     def _values(self, logs):
         values = [logs[name] for name in ("loss", *self.metric_names)]
         return values if len(values) > 1 else values[0]
 
-    def predict(self, x, batch_size=32, verbose="auto"):
-        """Return the outputs for images `x`, float32 (N, ...). Nothing is shown, whatever `verbose` says."""
-        x, batch_size = as_images(x, "predict"), positive(batch_size, "batch_size", "predict")
-        with self._lock:
-            self._build_for(x.shape[1:], "predict")
-            y = np.empty((len(x), *self.output_shape), np.float32)
-            for start in range(0, len(x), batch_size):
-                rows = x[start : start + batch_size]
-                batch = training.Batch(len(rows), x.shape[1:], x.dtype.name, self.device)
-                plan = self._prediction_plan(batch)
-                plan["x"].assign(rows)
-                plan.run()
-                y[start : start + batch_size] = plan["y"].numpy()
-        return y
+    def predict(self, x, batch_size=None, verbose=0, steps=None, callbacks=None):
+        """Return the outputs for images `x`, float32 (N, ...).
+
+        Args:
+            x: images (N, H, W, C), or an iterable of batches of images; labels beside them are left aside.
+            batch_size: images at a time, 32 by default.
+            verbose: 0: silent; "auto", 1 and 2: as in `fit`.
+            steps: predict so many batches of an iterable; None: all.
+            callbacks: a list of `Callback`, whose hooks named `on_predict_...` are called.
+        """
+        whole = is_array(x) or isinstance(x, (list, tuple))
+        if whole and steps is not None:
+            raise ValueError(f"[predict] steps is {steps}, expected None: x is an array; give a part of it")
+        if not whole and batch_size is not None:
+            raise ValueError(f"[predict] batch_size is {batch_size}, expected None: x brings its own batches")
+        if steps is not None:
+            steps = arguments.integer(steps, "steps", "predict", least=1)
+        if batch_size is not None:
+            batch_size = arguments.integer(batch_size, "batch_size", "predict", least=1)
+        watching = CallbackList(watchers(callbacks, verbose, "predict"), self, {"epochs": 1, "steps": steps})
+        with watching.closed():
+            return evaluation.predict(self, x, batch_size or BATCH, steps, watching)
 
     def predict_on_batch(self, x):
         """Return the outputs for one batch."""
+        x = as_images(x, "predict_on_batch")
         return self.predict(x, batch_size=max(len(x), 1))
 
     def __call__(self, x, training=False):
@@ -369,7 +490,7 @@ class Sequential(Configurable):
         frozen = tuple(layer.frozen for layer in self.layers)
         return self._plans.get(("train", batch, target_shape, frozen, fused, self._moves), make)
 
-    def _evaluation_plan(self, batch, target_shape, totals):
+    def evaluation_plan(self, batch, target_shape, totals):
         return self._plans.get(
             ("evaluate", batch, target_shape, self._moves),
             lambda: training.evaluation_plan(
@@ -377,7 +498,7 @@ class Sequential(Configurable):
             ),
         )
 
-    def _prediction_plan(self, batch):
+    def prediction_plan(self, batch):
         return self._plans.get(
             ("predict", batch, self._moves),
             lambda: training.prediction_plan(self.layers, batch, fused=self.fuse),
@@ -396,17 +517,25 @@ class Sequential(Configurable):
     def save(self, path):
         """Write architecture, weights and, when compiled, the training's state: one `.safetensors` file."""
         self._expect_built("save")
-        saving.save(self, path)
+        with self.turns:
+            saving.save(self, path)
 
     def save_weights(self, path):
         """Write the weights alone, under the names `layer/parameter`, into a `.safetensors` file."""
         self._expect_built("save_weights")
-        saving.save_weights(self, path)
+        with self.turns:
+            saving.save_weights(self, path)
 
     def load_weights(self, path):
-        """Read weights that `save` or `save_weights` wrote."""
+        """Read weights that `save` or `save_weights` wrote; where one does not fit, none is read."""
         self._expect_built("load_weights")
-        saving.load_weights(self, path)
+        with self.turns:
+            saving.load_weights(self, path)
+
+    def __reduce__(self):
+        """Pickle and copy a model as it would be saved, with where it computes."""
+        with self.turns:
+            return saving.rebuild, (type(self), *saving.contents(self), self.device)
 
     def training_state(self):
         """Return (arrays, state), all that an exact resume needs; `state` is JSON-ready, or None."""
@@ -431,50 +560,20 @@ class Sequential(Configurable):
 
     # ---- helpers
 
-    @property
-    def _classes(self):
-        shape = self.output_shape
-        if len(shape) != 1:
-            raise ValueError(f"[fit] the model's output has shape {shape}, expected (K,): one score a class")
-        return shape[0]
+    @contextlib.contextmanager
+    def _training(self, op):
+        """One training at a time: another thread's waits, a callback's is refused."""
+        self.expect_compiled(op)
+        if self._trainer == threading.get_ident():
+            self._expect_idle(op)
+        with self._fitting:
+            self._trainer = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._trainer = None
 
-    def _feed(self, x, y, batch_size, steps=None, op="fit", shape=None, **options):
-        """Return the batches that x and y mean; builds the model where their shape says how."""
-        self._expect_compiled(op)
-        if y is not None:
-            x = as_images(x, op)
-            shape = x.shape[1:]
-        if shape is not None:
-            self._build_for(shape, op)
-        self._expect_built(op)
-        if y is not None:
-            return ArrayFeed(x, y, self._classes, batch_size, op=op, device=self.device, **options)
-        if options.get("augment"):
-            raise ValueError(f"[{op}] augment works on arrays, x is an iterable of batches")
-        return IterableFeed(x, self._classes, steps, op, self.device)
-
-    def _validation(self, data, batch_size):
-        pair = isinstance(data, (tuple, list)) and len(data) == 2
-        x, y = data if pair else (data, None)
-        feed = self._feed(x, y, batch_size)
-        return lambda: self._evaluate(feed)
-
-    def _evaluate(self, feed):
-        totals = self._evaluation_totals
-        totals.restore()
-        for batch, target_shape, fill in feed.batches(0):
-            plan = self._evaluation_plan(batch, target_shape, totals)
-            fill(plan)
-            plan.run()
-            totals.count += batch.size
-        for parameter in self.trainable_parameters:
-            if parameter.l2:
-                scale = parameter.l2 * totals.count
-                _core.sum_of_squares(parameter.tensor, scale=scale, total=totals["penalty"])
-        totals.read()
-        return totals.means(self.metric_names, self.penalised)
-
-    def _build_for(self, shape, op):
+    def build_for(self, shape, op):
         if not self.built:
             self.build(shape)
         elif tuple(shape) != tuple(self.input_shape):
@@ -488,7 +587,11 @@ class Sequential(Configurable):
                 f"[{op}] the model is not built: give its first layer an input_shape or call build((H, W, C))"
             )
 
-    def _expect_compiled(self, op):
+    def _expect_idle(self, op):
+        if self._trainer is not None:
+            raise RuntimeError(f"[{op}] the model is in training, expected a call before or after fit")
+
+    def expect_compiled(self, op):
         if self.optimizer is None:
             raise ValueError(f"[{op}] the model is not compiled: call compile(optimizer, loss, metrics)")
 

@@ -33,15 +33,20 @@ class Optimizer(Configurable):
         if isinstance(rate, LearningRateSchedule):
             self._learning_rate = rate
             return
-        if isinstance(getattr(self, "_learning_rate", None), LearningRateSchedule):
-            raise TypeError(
-                f"[{type(self).__name__}] learning_rate follows {self._learning_rate!r} and cannot be set to "
-                f"{rate!r}; give the optimizer a number to let callbacks change it"
-            )
+        if hasattr(self, "_learning_rate"):
+            self.expect_settable_rate(type(self).__name__, f" to {rate!r}")
         self._learning_rate = float(rate)
         self._expect(
             "learning_rate", 0 <= self._learning_rate < math.inf, "a number of at least 0 or a schedule"
         )
+
+    def expect_settable_rate(self, op, to=""):
+        """Raise TypeError where the learning rate follows a schedule, and cannot be set."""
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            raise TypeError(
+                f"[{op}] learning_rate follows {self._learning_rate!r} and cannot be set{to}; give the "
+                "optimizer a number to let callbacks change it"
+            )
 
     def hyper(self):
         """Return what the kernel needs for the next step: float32 (4,)."""

@@ -3,61 +3,115 @@
 import json
 import os
 
-from pyconv import checkpoint
+import numpy as np
+
+from pyconv import arguments, checkpoint
 from pyconv.fitting import Position
 from pyconv.serialization import deserialize, serialize
 
-_OPTIMIZER = "optimizer/"  # prefix of the optimizer's arrays
+# Begins the names of the optimizer's arrays. No parameter's name does: it begins with a layer's, which is not
+# empty and holds no "/".
+_SLOTS = "/optimizer/"
+_OLD_SLOTS = "optimizer/"  # in files of version 0.1.0's first days, where a layer could be called so
 
 
 def save(model, path):
     """Write a built model to `path`, atomically."""
+    checkpoint.save(checked(path), *contents(model))
+
+
+def contents(model):
+    """Return (arrays, metadata), what `save` writes of a built model."""
     arrays, state = training_state(model)
-    checkpoint.save(_checked(path), arrays, {"model": description(model), "training": state})
+    return arrays, {"model": description(model), "training": state}
 
 
 def save_weights(model, path):
     """Write a built model's weights to `path`, atomically."""
-    checkpoint.save(_checked(path), _weights(model), {})
+    checkpoint.save(checked(path), _weights(model), {})
 
 
 def load_weights(model, path):
-    """Read a built model's weights from `path`."""
-    arrays, _ = checkpoint.load(path)
-    _assign(model, arrays)
+    """Read a built model's weights from `path`; where one does not fit, none is read."""
+    arrays, metadata = checkpoint.load(path)
+    slots = _slots_prefix(metadata.get("training"))
+    arrays = {name: array for name, array in arrays.items() if not (slots and name.startswith(slots))}
+    assign(named_parameters(model), arrays, "load_weights", f" ({os.fspath(path)})")
 
 
 def load_model(path):
-    """Read what `Sequential.save` wrote: architecture, weights and, if compiled, the training's state."""
+    """Read what `Sequential.save` wrote: architecture, weights and, if compiled, the training's state.
+
+    `path` may be a run's folder too: its best model is read, or the last one where no epoch was finished.
+    """
+    if os.path.isdir(path):
+        from pyconv.run_folder import RunFolder
+
+        path = RunFolder.open(path).model
     arrays, metadata = checkpoint.load(path)
     if "model" not in metadata:
         raise checkpoint.CheckpointError(
             f"[load_model] {path} holds weights alone; build the model and give them to load_weights"
         )
-    model = _from_description(metadata["model"])
-    set_training_state(model, arrays, metadata["training"])
-    return model
+    return _restored(arrays, metadata, os.fspath(path))
 
 
 def model_from_json(text):
     """Build the model that `Sequential.to_json` described, with new weights."""
-    return _from_description(json.loads(text))
+    if not isinstance(text, (str, bytes, bytearray)):
+        raise TypeError(f"[model_from_json] text is {arguments.shown(text)}, expected JSON as text")
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"[model_from_json] text is not JSON: {error}") from None
+    return _from_description(parts)
+
+
+def rebuild(kind, arrays, metadata, device):
+    """Return the model of class `kind` that `contents` describes, on `device`: what unpickling calls."""
+    model = _restored(arrays, metadata, kind.__name__)
+    return model if device == "cpu" else model.to(device)
 
 
 def description(model):
     """Return a model's architecture as a JSON-ready dict."""
-    return {**serialize(model), "input_shape": model.input_shape}
+    parts = {**serialize(model), "input_shape": model.input_shape}
+    frozen = [path for path, layer in _walk(model) if not layer.trainable]
+    return {**parts, "frozen": frozen} if frozen else parts
+
+
+def _restored(arrays, metadata, source):
+    """Return the model of a file's contents."""
+    try:
+        model = _from_description(metadata["model"])
+        set_training_state(model, arrays, metadata.get("training"))
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise checkpoint.CheckpointError(
+            f"[load_model] {source} describes no model that pyconv can make: {type(error).__name__}: {error}"
+        ) from None
+    return model
 
 
 def _from_description(parts):
     from pyconv.models import Sequential
 
-    shape = parts.pop("input_shape", None)
-    model = deserialize(parts)
+    shape, frozen = (
+        (parts.get(name) for name in ("input_shape", "frozen")) if isinstance(parts, dict) else (None,) * 2
+    )
+    model = parts
+    if isinstance(parts, dict):
+        model = deserialize(
+            {name: value for name, value in parts.items() if name in ("class_name", "config")}
+        )
     if not isinstance(model, Sequential):
-        raise ValueError(f"[model_from_json] expected a Sequential, got a {type(model).__name__}")
+        raise ValueError(f"[model_from_json] expected a Sequential, got {arguments.kind_of(model)}")
     if shape is not None:
         model.build(shape)
+    layers = dict(_walk(model))
+    for path in frozen or ():
+        if path not in layers:
+            raise ValueError(f"[model_from_json] frozen names {arguments.shown(path)}, which is no layer")
+        layers[path].trainable = False
     return model
 
 
@@ -66,69 +120,115 @@ def training_state(model):
     arrays = {name: array.copy() for name, array in _weights(model).items()}
     if model.optimizer is None:
         return arrays, None
-    names = {id(parameter): name for name, parameter in _named_parameters(model).items()}
+    names = {id(parameter): name for name, parameter in named_parameters(model).items()}
     for slot, parameter, values in model.slot_arrays():
-        arrays[f"{_OPTIMIZER}{slot}/{names[id(parameter)]}"] = values.numpy().copy()
+        arrays[f"{_SLOTS}{slot}/{names[id(parameter)]}"] = values.numpy().copy()
     return arrays, {
         "optimizer": serialize(model.optimizer),
         "optimizer_state": model.optimizer.get_state(),
+        "slots": _SLOTS,
         "loss": serialize(model.loss),
         "metrics": list(model.metric_names),
         "fuse": model.fuse,
         "position": model.position.get_state(),
+        "passes": model.passes,
+        "single_steps": model.single_steps,
     }
 
 
 def set_training_state(model, arrays, state):
     """Restore what `training_state` returned."""
-    _assign(model, arrays)
+    slots = _slots_prefix(state)
+    named = named_parameters(model)
+    weights = {name: array for name, array in arrays.items() if not (slots and name.startswith(slots))}
+    assign(named, weights, "load_weights")
     if state is None:
         return
     optimizer, loss = deserialize(state["optimizer"]), deserialize(state["loss"])
     model.compile(optimizer, loss, state["metrics"], fuse=state.get("fuse", True))
     model.optimizer.set_state(state["optimizer_state"])
     model.position = Position.from_state(state["position"])
+    model.passes = state.get("passes", model.position.epoch + 1)
+    model.single_steps = state.get("single_steps", 0)
     model.prepare_training()
-    names = {id(parameter): name for name, parameter in _named_parameters(model).items()}
+    names = {id(parameter): name for name, parameter in named.items()}
     for slot, parameter, values in model.slot_arrays():
-        saved = arrays.get(f"{_OPTIMIZER}{slot}/{names[id(parameter)]}")
+        saved = arrays.get(f"{slots}{slot}/{names[id(parameter)]}")
         if saved is not None:  # saved before the first step: the slots start at 0
             values.assign(saved)
 
 
-def _weights(model):
-    return {name: parameter.numpy() for name, parameter in _named_parameters(model).items()}
+def assign(named, values, op, source=""):
+    """Write `values` (name -> array) into the parameters `named` (name -> Parameter), all or none.
 
-
-def _assign(model, arrays):
-    named = _named_parameters(model)
-    found = {name for name in arrays if not name.startswith(_OPTIMIZER)}
-    if missing := sorted(named.keys() - found):
-        raise ValueError(f"[load_weights] the file has no {', '.join(missing[:5])}")
-    if unknown := sorted(found - named.keys()):
-        raise ValueError(f"[load_weights] the model has no {', '.join(unknown[:5])}")
+    `source` ends the messages: the file that the values come from.
+    """
+    if missing := sorted(named.keys() - values.keys()):
+        raise ValueError(f"[{op}] the file has no {_first_few(missing)}{source}")
+    if unknown := sorted(values.keys() - named.keys()):
+        raise ValueError(f"[{op}] the model has no {_first_few(unknown)}{source}")
+    ready = []
     for name, parameter in named.items():
-        parameter.assign(arrays[name])
+        try:
+            value = np.asarray(values[name], np.float32)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"[{op}] {name} is {arguments.shown(values[name])}, expected numbers of shape "
+                f"{parameter.shape}{source}"
+            ) from None
+        if value.shape != parameter.shape:
+            raise ValueError(
+                f"[{op}] {name} has shape {value.shape}, the model's has {parameter.shape}{source}"
+            )
+        ready.append((parameter, value))
+    for parameter, value in ready:
+        parameter.assign(value)
 
 
-def _named_parameters(model):
+def named_parameters(model):
+    """Return a built model's parameters by the names that files use, `layer/parameter`, in order."""
     named = {}
-
-    def visit(layer, prefix):
+    for path, layer in _walk(model):
         for parameter in layer.parameters:
-            named[f"{prefix}/{parameter.name}"] = parameter
-        for number, child in enumerate(layer.children):
-            visit(child, f"{prefix}/{number}")
-
-    for layer in model.layers:
-        visit(layer, layer.name)
+            name = f"{path}/{parameter.name}"
+            if name in named:
+                raise ValueError(
+                    f"[{path}] two parameters are named {parameter.name!r}, expected names that differ"
+                )
+            named[name] = parameter
     return named
 
 
-def _checked(path):
-    suffix = os.path.splitext(os.fspath(path))[1]
+def checked(path):
+    """Return a path to write a model to. Raises ValueError unless it ends in .safetensors."""
+    suffix = os.path.splitext(arguments.path(path, "path", "save"))[1]
     if suffix != ".safetensors":
         raise ValueError(
             f"[save] {os.fspath(path)} ends in {suffix!r}, expected .safetensors, what pyconv writes"
         )
     return path
+
+
+def _walk(model):
+    """Yield (path, layer) of each layer and those inside, as files name them: "dense", "residual/0"."""
+
+    def visit(layer, path):
+        yield path, layer
+        for number, child in enumerate(layer.children):
+            yield from visit(child, f"{path}/{number}")
+
+    for layer in model.layers:
+        yield from visit(layer, layer.name)
+
+
+def _slots_prefix(state):
+    """Return what begins the names of the optimizer's arrays in a file; None where there are none."""
+    return state.get("slots", _OLD_SLOTS) if isinstance(state, dict) else None
+
+
+def _weights(model):
+    return {name: parameter.numpy() for name, parameter in named_parameters(model).items()}
+
+
+def _first_few(names):
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -52,6 +52,8 @@ def main(argv=None):
         validation_batch_size=max(settings.batch_size, 128),
         augment=make_augmentation(settings),
         seed=settings.seed,
+        resume=bool(args.resume),
+        return_on_interrupt=True,
     )
     if model.interrupted:
         save.save()

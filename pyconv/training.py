@@ -162,9 +162,10 @@ class PlanCache:
         """Drop all plans."""
         self._plans.clear()
 
-    def forget_arrays(self):
-        """Drop the plans that hold on to a user's arrays."""
-        self._plans = {key: plan for key, plan in self._plans.items() if not key[1].source}
+    def forget_arrays(self, source):
+        """Drop the plans that hold on to a user's array, where there is one."""
+        if source is not None:
+            self._plans = {key: plan for key, plan in self._plans.items() if key[1].source is not source}
 
 
 def prediction_plan(layers, batch, *, fused=True):

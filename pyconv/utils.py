@@ -1,21 +1,41 @@
 """Keras' `keras.utils`, as far as it goes here."""
 
+import threading
+
 import numpy as np
 
-_random_seed = 0
+from pyconv import arguments
+
+_lock = threading.Lock()
+_seeds = None  # an iterator, made at first use
 
 
 def set_random_seed(seed):
-    """Set the seed of the models made from now on: initial weights, shuffles, augmentation, dropout."""
-    global _random_seed
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"[set_random_seed] seed is {seed}, expected an integer in [0, 2**64)")
-    _random_seed = int(seed)
+    """Set what the seeds of models, flows and lone layers made from now on are drawn from.
+
+    The same calls after it draw the same seeds. Without it a script starts as if it had set 0.
+    """
+    global _seeds
+    _seeds = _draw(arguments.seed(seed, "set_random_seed"))
 
 
 def random_seed():
-    """Return the seed of new models."""
-    return _random_seed
+    """Return the next seed, in [0, 2**64): the one that was set, then others derived from it."""
+    global _seeds
+    if _seeds is None:
+        _seeds = _draw(0)
+    with _lock:
+        return next(_seeds)
+
+
+def _draw(seed):
+    """Yield `seed`, then SplitMix64's numbers (Steele, Lea and Flood, OOPSLA 2014)."""
+    yield seed
+    while True:
+        seed = (seed + 0x9E3779B97F4A7C15) % 2**64
+        z = (seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        yield z ^ (z >> 31)
 
 
 def to_categorical(y, num_classes=None):

@@ -246,7 +246,7 @@ def test_a_missing_monitor_is_named():
     [
         (
             lambda: callbacks.EarlyStopping(mode="least"),
-            r"\[EarlyStopping\] mode is 'least', expected auto, min",
+            r"\[EarlyStopping\] mode is 'least', expected one of auto, min",
         ),
         (lambda: callbacks.ReduceLROnPlateau(factor=1.5), r"\[ReduceLROnPlateau\] factor is 1.5, expected"),
         (

@@ -1,11 +1,13 @@
 """Models as files."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
 
-from pyconv import layers, load_model, model_from_json
+from pyconv import checkpoint, layers, load_model, model_from_json, saving
 from pyconv.checkpoint import CheckpointError
 from pyconv.models import Sequential
 from pyconv.regularizers import l2
@@ -88,3 +90,100 @@ def test_whether_to_fuse_is_kept(model, tmp_path, fuse):
     model.compile("adam", "sparse_categorical_crossentropy", fuse=fuse)
     model.save(tmp_path / "model.safetensors")
     assert load_model(tmp_path / "model.safetensors").fuse is fuse
+
+
+def test_weights_that_do_not_fit_change_nothing(model, tmp_path):
+    model.save_weights(tmp_path / "w.safetensors")
+    other = Sequential([*model_from_json(model.to_json()).layers[:-1], layers.Dense(7, name="dense")], seed=1)
+    other.build((6, 6, 3))
+    before = other.get_weights()
+    with pytest.raises(
+        ValueError, match=r"\[load_weights\] dense/kernel has shape .*36, 3.*36, 7.*w.safetensors"
+    ):
+        other.load_weights(tmp_path / "w.safetensors")
+    for wrong in ([], model.get_weights(), before[:-1] + [np.zeros((6, 1))], before[:-1] + [["a"] * 7], 3):
+        with pytest.raises((TypeError, ValueError), match=r"^\[set_weights\]"):
+            other.set_weights(wrong)
+    for a, b in zip(before, other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_layer_may_have_any_name(x, tmp_path):
+    """Also that of something else in the file."""
+    names = ("optimizer", "training", "model", "pyconv")
+    model = Sequential([layers.Flatten(input_shape=(6, 6, 3))], seed=0)
+    for name in names:
+        model.add(layers.Dense(3, name=name))
+    model.add(layers.Softmax())
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, [0, 1, 2, 0], verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    again = load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    slots = [values.numpy() for _, _, values in model.slot_arrays()]
+    for (_, _, values), expected in zip(again.slot_arrays(), slots, strict=True):
+        np.testing.assert_array_equal(values.numpy(), expected)
+    fresh = model_from_json(model.to_json())
+    fresh.load_weights(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(fresh.predict(x), model.predict(x))
+
+
+def test_files_from_before_slots_had_a_prefix_of_their_own_still_load(model, x, tmp_path):
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, [0, 1, 2, 0], verbose=0)
+    arrays, metadata = saving.contents(model)
+    arrays = {name.removeprefix("/"): array for name, array in arrays.items()}
+    for name in ("slots", "passes", "single_steps"):
+        del metadata["training"][name]
+    del metadata["training"]["position"]["first_pass"]
+    checkpoint.save(tmp_path / "old.safetensors", arrays, metadata)
+    again = load_model(tmp_path / "old.safetensors")
+    slots = {name: array for name, array in saving.contents(again)[0].items() if name.startswith("/")}
+    assert len(slots) == 2 * len(model.trainable_parameters)
+    assert all(np.array_equal(array, arrays[name[1:]]) for name, array in slots.items())
+    model.load_weights(tmp_path / "old.safetensors")
+
+
+def twins(model):
+    return [pickle.loads(pickle.dumps(model)), copy.deepcopy(model), copy.copy(model)]
+
+
+def test_a_model_pickles_and_copies(model, x):
+    for twin in twins(model):
+        np.testing.assert_array_equal(twin.predict(x), model.predict(x))
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.fit(x, [0, 1, 2, 0], epochs=2, verbose=0)
+    copies = twins(model)
+    expected = model.fit(x, [0, 1, 2, 0], epochs=2, verbose=0).history
+    for twin in copies:
+        assert twin.fit(x, [0, 1, 2, 0], epochs=2, verbose=0).history == expected
+    history = pickle.loads(pickle.dumps(model.history))
+    assert history.history == expected
+    assert history.model is None
+
+
+def test_what_is_frozen_stays_so(model, x, tmp_path):
+    model.layers[1].trainable = False
+    model.layers[2].layers[0].trainable = False
+    model.save(tmp_path / "m.safetensors")
+    for again in (
+        load_model(tmp_path / "m.safetensors"),
+        model_from_json(model.to_json()),
+        copy.deepcopy(model),
+    ):
+        assert [p.name for p in again.trainable_parameters] == [p.name for p in model.trainable_parameters]
+        assert not again.layers[1].trainable
+        assert not again.layers[2].layers[0].trainable
+        assert again.layers[2].trainable
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "null", "[]", "3", '"a"', '{"class_name": "Sequential"}', '{"config": {}}', "[" * 100_000],
+    ids=lambda text: text[:30],
+)
+def test_json_that_is_no_model(text):
+    with pytest.raises(ValueError, match=r"^\["):
+        model_from_json(text)
+    with pytest.raises(TypeError, match=r"\[model_from_json\] text is None"):
+        model_from_json(None)

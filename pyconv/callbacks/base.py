@@ -1,16 +1,19 @@
 """The interface of callbacks, and those that act at every epoch."""
 
+import contextlib
 import csv
 import inspect
 import os
 import sys
 
+from pyconv import arguments
+
 
 class Callback:
-    """Base class. `fit` sets `model` and `params`, and calls the hooks.
+    """Base class. `fit`, `evaluate` and `predict` set `model` and `params` and call the hooks, with `logs`.
 
     A callback with a state names its attributes in `state_names` and initialises them in `reset`, which
-    `on_train_begin` calls unless `set_state` came first.
+    `on_train_begin` calls unless `set_state` came first, or `fit(resume=True)` goes on with it.
     """
 
     model = None
@@ -23,11 +26,23 @@ class Callback:
         self.model = model
 
     def set_params(self, params):
-        """Remember what training is ahead: `epochs`, `initial_epoch`, and `steps` and `images` an epoch."""
+        """Remember what is ahead: `epochs`, `initial_epoch`, and `steps` and `images` an epoch."""
         self.params = params
+
+    def check(self, names, others):
+        """Refuse, before training, what cannot work. Raises ValueError.
+
+        Args:
+            names: of the logs that an epoch ends with.
+            others: whether callbacks of the caller's own may add to them.
+        """
 
     def reset(self):
         """Start anew."""
+
+    def continue_training(self, same):
+        """Keep the state for the training ahead where it is the `same` one, gone on with."""
+        self._resumed = self._resumed or same
 
     def get_state(self):
         """Return what a resumed training needs: JSON-ready values, and lists of arrays for weights."""
@@ -49,7 +64,7 @@ class Callback:
         """Run after the last epoch."""
 
     def close(self):
-        """Run when `fit` ends, by an error too."""
+        """Run when `fit`, `evaluate` or `predict` ends, by an error too."""
 
     def on_epoch_begin(self, epoch, logs=None):
         """Run before epoch `epoch`, counted from 0."""
@@ -58,10 +73,50 @@ class Callback:
         """Run after epoch `epoch`; `logs` maps the metrics' names to numbers, and additions are kept."""
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Run before step `batch` of the epoch."""
+        """Run before step `batch` of the epoch; by default `on_batch_begin`."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Run after step `batch`; `logs` holds the epoch's running means, or is None (see `reads_batch`)."""
+        """Run after step `batch`; `logs` holds the epoch's running means, or nothing (see `reads_batch`).
+
+        By default `on_batch_end`.
+        """
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch, logs=None):
+        """Keras' short name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch, logs=None):
+        """Keras' short name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs=None):
+        """Run before an evaluation, a validation included."""
+
+    def on_test_end(self, logs=None):
+        """Run after an evaluation; `logs` holds what it found."""
+
+    def on_test_batch_begin(self, batch, logs=None):
+        """Run before batch `batch` of an evaluation."""
+
+    def on_test_batch_end(self, batch, logs=None):
+        """Run after batch `batch` of an evaluation; `logs` holds the running means."""
+
+    def on_predict_begin(self, logs=None):
+        """Run before a prediction."""
+
+    def on_predict_end(self, logs=None):
+        """Run after a prediction."""
+
+    def on_predict_batch_begin(self, batch, logs=None):
+        """Run before batch `batch` of a prediction."""
+
+    def on_predict_batch_end(self, batch, logs=None):
+        """Run after batch `batch` of a prediction; `logs["outputs"]` are its outputs."""
+
+    def watches(self, hook):
+        """Return whether this callback has a hook of its own under that name."""
+        own = getattr(self, hook)
+        return getattr(own, "__func__", own) is not getattr(Callback, hook)
 
     def reads_batch(self):
         """Return whether the step just taken matters to this callback.
@@ -69,10 +124,11 @@ class Callback:
         Only then are its logs fetched from a GPU, which has to finish all work for that. By default a
         callback with a hook for batches reads each.
         """
-        hooks = ("on_train_batch_begin", "on_train_batch_end")
-        own = (getattr(self, name) for name in hooks)
-        plain = [getattr(Callback, name) for name in hooks]
-        return any(getattr(hook, "__func__", hook) not in plain for hook in own)
+        hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+        return any(self.watches(hook) for hook in hooks)
+
+
+HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
 class CallbackList:
@@ -88,14 +144,45 @@ class CallbackList:
         return iter(self.callbacks)
 
     def __getattr__(self, name):
-        if not name.startswith("on_") and name != "close":
-            raise AttributeError(name)
+        if name not in HOOKS:
+            raise AttributeError(f"CallbackList has no {name}")
 
-        def call(*arguments, **logs):
+        def call(*given, **logs):
             for callback in self.callbacks:
-                getattr(callback, name)(*arguments, **logs)
+                getattr(callback, name)(*given, **logs)
 
         return call
+
+    def check(self, names):
+        """Let each callback refuse what cannot work with logs of these names."""
+        others = any(
+            not type(c).__module__.startswith("pyconv.") or isinstance(c, LambdaCallback)
+            for c in self.callbacks
+            if c.watches("on_epoch_end")
+        )
+        for callback in self.callbacks:
+            callback.check(names, others)
+
+    def close(self):
+        """Close all of them; the first error is raised at the end."""
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self.callbacks):
+                stack.callback(callback.close)
+
+    @contextlib.contextmanager
+    def closed(self):
+        """Close all of them at the end of a block; an error in it comes before those of closing."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.close()
+            raise
+        self.close()
+
+    def watches(self, hook):
+        """Return whether one of them has a hook of its own under that name."""
+        return any(callback.watches(hook) for callback in self.callbacks)
 
     def reads_batch(self):
         """Return whether one of them reads the step just taken."""
@@ -117,12 +204,18 @@ class CallbackList:
 
 
 class History(Callback):
-    """Keeps every epoch's logs: `history` maps names to lists, `epoch` lists the epochs' numbers."""
+    """Keeps every epoch's logs: `history` maps names to lists, `epoch` lists the epochs' numbers.
+
+    It is light and can be pickled: it does not keep the model.
+    """
 
     state_names = ("epoch", "history")
 
     def __init__(self):
         self.reset()
+
+    def set_model(self, model):
+        pass
 
     def reset(self):
         self.epoch = []
@@ -135,14 +228,25 @@ class History(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes a line of `filename` after each epoch; `append` continues a file, under the header it has."""
+    """Writes a line of `filename` after each epoch; `append` continues a file, under the header it has.
+
+    Folders are made. A value that an epoch has not (a validation that was not due) is NA.
+    """
+
+    _names = ()
 
     def __init__(self, filename, separator=",", append=False):
-        self.filename = os.fspath(filename)
+        self.filename = arguments.path(filename, "filename", "CSVLogger")
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
+            raise ValueError(f"[CSVLogger] separator is {arguments.shown(separator)}, expected one character")
         self.separator = separator
-        self.append = append
+        self.append = arguments.flag(append, "append", "CSVLogger")
+
+    def check(self, names, others):
+        self._names = tuple(names)
 
     def on_train_begin(self, logs=None):
+        os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
         if not self.append:
             open(self.filename, "w").close()
         self._fields = self._header()
@@ -151,7 +255,7 @@ class CSVLogger(Callback):
         row = {"epoch": epoch, **(logs or {})}
         with open(self.filename, "a", newline="") as file:
             new = self._fields is None
-            self._fields = self._fields or list(row)
+            self._fields = self._fields or list(dict.fromkeys(["epoch", *self._names, *row]))
             writer = csv.DictWriter(
                 file, self._fields, restval="NA", extrasaction="ignore", delimiter=self.separator
             )
@@ -170,16 +274,26 @@ class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch to `schedule(epoch, learning_rate)` or `schedule(epoch)`."""
 
     def __init__(self, schedule, verbose=0):
+        if not callable(schedule):
+            raise TypeError(
+                f"[LearningRateScheduler] schedule is {arguments.shown(schedule)}, expected a function"
+            )
         self.schedule = schedule
-        self.verbose = verbose
+        self.verbose = arguments.choice(verbose, (0, 1), "verbose", "LearningRateScheduler")
         parameters = inspect.signature(schedule).parameters.values()
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._takes_rate = len(positional) > 1 or any(p.kind == p.VAR_POSITIONAL for p in parameters)
 
+    def check(self, names, others):
+        self.model.optimizer.expect_settable_rate("LearningRateScheduler")
+
     def on_epoch_begin(self, epoch, logs=None):
         optimizer = self.model.optimizer
-        arguments = (epoch, optimizer.learning_rate) if self._takes_rate else (epoch,)
-        optimizer.learning_rate = float(self.schedule(*arguments))
+        given = (epoch, optimizer.learning_rate) if self._takes_rate else (epoch,)
+        rate = self.schedule(*given)
+        optimizer.learning_rate = arguments.number(
+            rate, "the schedule's rate", "LearningRateScheduler", least=0
+        )
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate set to {optimizer.learning_rate:g}", file=sys.stderr)
 
@@ -191,16 +305,15 @@ class LearningRateScheduler(Callback):
 class LambdaCallback(Callback):
     """A callback made of functions, given by the hooks' names; each takes the hook's arguments."""
 
-    def __init__(
-        self,
-        on_epoch_begin=None,
-        on_epoch_end=None,
-        on_train_begin=None,
-        on_train_end=None,
-        on_train_batch_begin=None,
-        on_train_batch_end=None,
-    ):
-        hooks = {name: function for name, function in locals().items() if name.startswith("on_")}
+    def __init__(self, **hooks):
         for name, function in hooks.items():
+            if name not in HOOKS:
+                raise TypeError(
+                    f"[LambdaCallback] there is no hook {name!r}, expected one of {', '.join(HOOKS)}"
+                )
+            if function is not None and not callable(function):
+                raise TypeError(
+                    f"[LambdaCallback] {name} is {arguments.shown(function)}, expected a function"
+                )
             if function is not None:
                 setattr(self, name, function)

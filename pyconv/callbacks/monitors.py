@@ -4,24 +4,40 @@ import os
 import sys
 import warnings
 
+from pyconv import arguments
 from pyconv.callbacks.base import Callback
+from pyconv.saving import checked
 
 
 class _Monitor(Callback):
     """A callback that watches one of the logs. mode "auto": larger is better for accuracies only."""
 
     def __init__(self, monitor, mode, min_delta, verbose):
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"[{type(self).__name__}] mode is {mode!r}, expected auto, min or max")
+        name = type(self).__name__
+        if not isinstance(monitor, str):
+            raise TypeError(f"[{name}] monitor is {arguments.shown(monitor)}, expected the name of a log")
         self.monitor = monitor
-        self.mode = mode
-        self.min_delta = abs(min_delta)
-        self.verbose = verbose
+        self.mode = arguments.choice(mode, ("auto", "min", "max"), "mode", name)
+        self.min_delta = abs(arguments.number(min_delta, "min_delta", name))
+        self.verbose = arguments.choice(verbose, (0, 1), "verbose", name)
+        self._names = ()
         self._sign = 1 if mode == "max" or (mode == "auto" and "acc" in monitor) else -1
+
+    def check(self, names, others):
+        """Refuse a monitor that is none of the logs, unless callbacks of the caller's own may add it."""
+        self._names = names
+        if self.monitor not in names and not others:
+            hint = "; it needs validation_data" if self.monitor.startswith("val_") else ""
+            raise ValueError(
+                f"[{type(self).__name__}] monitor is {self.monitor!r}, expected one of "
+                f"{', '.join(names)}{hint}"
+            )
 
     def _current(self, logs):
         if self.monitor in (logs or {}):
             return float(logs[self.monitor])
+        if self.monitor in self._names:  # no validation was due
+            return None
         warnings.warn(
             f"[{type(self).__name__}] monitor is {self.monitor!r}, expected one of {', '.join(logs or {})}",
             stacklevel=3,
@@ -60,10 +76,11 @@ class EarlyStopping(_Monitor):
         start_from_epoch=0,
     ):
         super().__init__(monitor, mode, min_delta, verbose)
-        self.patience = patience
-        self.baseline = baseline
-        self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        name = "EarlyStopping"
+        self.patience = arguments.integer(patience, "patience", name, least=0)
+        self.baseline = None if baseline is None else arguments.number(baseline, "baseline", name)
+        self.restore_best_weights = arguments.flag(restore_best_weights, "restore_best_weights", name)
+        self.start_from_epoch = arguments.integer(start_from_epoch, "start_from_epoch", name, least=0)
         self.reset()
 
     def reset(self):
@@ -116,13 +133,16 @@ class ReduceLROnPlateau(_Monitor):
         min_lr=0.0,
     ):
         super().__init__(monitor, mode, min_delta, verbose)
-        if not 0 < factor < 1:
-            raise ValueError(f"[ReduceLROnPlateau] factor is {factor!r}, expected a number in (0, 1)")
-        self.factor = factor
-        self.patience = patience
-        self.cooldown = cooldown
-        self.min_lr = min_lr
+        name = "ReduceLROnPlateau"
+        self.factor = arguments.number(factor, "factor", name, above=0, below=1)
+        self.patience = arguments.integer(patience, "patience", name, least=0)
+        self.cooldown = arguments.integer(cooldown, "cooldown", name, least=0)
+        self.min_lr = arguments.number(min_lr, "min_lr", name, least=0)
         self.reset()
+
+    def check(self, names, others):
+        super().check(names, others)
+        self.model.optimizer.expect_settable_rate("ReduceLROnPlateau")
 
     def reset(self):
         self.wait = 0
@@ -172,16 +192,28 @@ class ModelCheckpoint(_Monitor):
         initial_value_threshold=None,
     ):
         super().__init__(monitor, mode, 0, verbose)
-        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
-            raise ValueError(
-                f"[ModelCheckpoint] save_freq is {save_freq!r}, expected 'epoch' or a number of steps"
-            )
-        self.filepath = os.fspath(filepath)
-        self.save_best_only = save_best_only
-        self.save_weights_only = save_weights_only
+        name = "ModelCheckpoint"
+        if save_freq != "epoch":
+            save_freq = arguments.integer(save_freq, "save_freq", name, least=1)
+        self.filepath = arguments.path(filepath, "filepath", name)
+        self.save_best_only = arguments.flag(save_best_only, "save_best_only", name)
+        self.save_weights_only = arguments.flag(save_weights_only, "save_weights_only", name)
         self.save_freq = save_freq
+        if initial_value_threshold is not None:
+            if not save_best_only:
+                raise ValueError("[ModelCheckpoint] initial_value_threshold needs save_best_only=True")
+            arguments.number(initial_value_threshold, "initial_value_threshold", name)
         self.initial_value_threshold = initial_value_threshold
         self.reset()
+
+    def check(self, names, others):
+        """Refuse a file name that cannot be made of the logs, or that is no model's."""
+        if self.save_freq != "epoch":
+            names = [name for name in names if not name.startswith("val_") and name != "learning_rate"]
+        if self.save_best_only:
+            super().check(names, others)
+        if not others:
+            checked(self._path(0, dict.fromkeys(names, 0.0)))
 
     def reset(self):
         self.best = self.initial_value_threshold
@@ -209,5 +241,17 @@ class ModelCheckpoint(_Monitor):
                 return
             self._say(epoch, f"{self.monitor} improved to {current:.5g}")
             self.best = current
-        path = self.filepath.format(epoch=epoch + 1, **(logs or {}))
+        path = self._path(epoch, logs or {})
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
+
+    def _path(self, epoch, logs):
+        """Return the file's name in this epoch."""
+        try:
+            return self.filepath.format(epoch=epoch + 1, **logs)
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+            wrong = f"names {error}" if isinstance(error, KeyError) else f"cannot be formatted: {error}"
+            raise ValueError(
+                f"[ModelCheckpoint] filepath is {self.filepath!r}, expected fields among epoch, "
+                f"{', '.join(logs)}; it {wrong}"
+            ) from None

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from pyconv import ops
-from pyconv.philox import permutation, to_rng_state
+from pyconv import arguments, ops
+from pyconv.data import as_array
+from pyconv.philox import permutation
 from pyconv.preprocessing.augmentation import Augmentation
 from pyconv.utils import random_seed
 
@@ -67,10 +68,11 @@ class ImageDataGenerator:
         for name, value in others.items():
             if name not in _NOT_OFFERED:
                 raise TypeError(f"[ImageDataGenerator] unknown argument {name!r}")
-            if value not in _NOT_OFFERED[name]:
+            if not any(value is off or (np.isscalar(value) and value == off) for off in _NOT_OFFERED[name]):
                 raise ValueError(
-                    f"[ImageDataGenerator] {name} is {value!r}: pyconv offers rotation, shifts, flips, "
-                    "rescale, featurewise_center, featurewise_std_normalization and preprocessing_function"
+                    f"[ImageDataGenerator] {name} is {arguments.shown(value)}: pyconv offers rotation, "
+                    "shifts, flips, rescale, featurewise_center, featurewise_std_normalization and "
+                    "preprocessing_function"
                 )
         self.augmentation = Augmentation(
             rotation_range,
@@ -81,9 +83,17 @@ class ImageDataGenerator:
             fill_mode,
             cval,
         )
-        self.featurewise_center = featurewise_center
-        self.featurewise_std_normalization = featurewise_std_normalization
-        self.rescale = rescale
+        name = "ImageDataGenerator"
+        self.featurewise_center = arguments.flag(featurewise_center, "featurewise_center", name)
+        self.featurewise_std_normalization = arguments.flag(
+            featurewise_std_normalization, "featurewise_std_normalization", name
+        )
+        self.rescale = None if rescale is None else arguments.number(rescale, "rescale", name)
+        if preprocessing_function is not None and not callable(preprocessing_function):
+            raise TypeError(
+                f"[{name}] preprocessing_function is {arguments.shown(preprocessing_function)}, expected a "
+                "function of an image"
+            )
         self.preprocessing_function = preprocessing_function
         self.mean = self.std = None
 
@@ -100,9 +110,11 @@ class ImageDataGenerator:
             count += len(part)
             total += part.sum(0)
             squares += (part * part).sum(0)
-        mean = total / max(count, 1)
+        if not count:
+            raise ValueError("[ImageDataGenerator] fit: x has no images")
+        mean = total / count
         self.mean = mean.astype(np.float32)
-        self.std = np.sqrt(np.maximum(squares / max(count, 1) - mean * mean, 0)).astype(np.float32)
+        self.std = np.sqrt(np.maximum(squares / count - mean * mean, 0)).astype(np.float32)
 
     def flow(self, x, y=None, batch_size=32, shuffle=True, seed=None):
         """Return an endless iterator over batches of `x`, or of `x` and `y`; its length is that of an epoch.
@@ -112,7 +124,8 @@ class ImageDataGenerator:
             y: labels, M of them, of any type and shape; None for batches of images alone.
             batch_size: images a batch; the last one of an epoch may have fewer.
             shuffle: a new order each epoch.
-            seed: integer in [0, 2**64), for order and augmentation; None: that of `utils.set_random_seed`.
+            seed: integer in [0, 2**64), for order and augmentation; None: one of its own, drawn from that of
+                `utils.set_random_seed`, so that each flow draws anew.
         """
         return ArrayIterator(self, x, y, batch_size, shuffle, random_seed() if seed is None else seed)
 
@@ -120,7 +133,13 @@ class ImageDataGenerator:
         """Apply `preprocessing_function` and `rescale` to float32 images, in place."""
         if self.preprocessing_function:
             for image in images:
-                image[...] = self.preprocessing_function(image)
+                made = np.asarray(self.preprocessing_function(image))
+                if made.shape != image.shape or made.dtype.kind not in "fiub":
+                    raise ValueError(
+                        f"[flow] preprocessing_function gives {arguments.shown(made)}, expected numbers of "
+                        f"shape {image.shape}"
+                    )
+                image[...] = made
         if self.rescale:
             images *= np.float32(self.rescale)
         return images
@@ -150,15 +169,20 @@ class ArrayIterator:
         x = _check_images(x)
         if not len(x):
             raise ValueError("[flow] x has no images")
-        if y is not None and len(y) != len(x):
-            raise ValueError(f"[flow] y has {len(y)} labels, x has {len(x)} images")
-        if batch_size < 1:
-            raise ValueError(f"[flow] batch_size is {batch_size}, expected at least 1")
-        to_rng_state(seed)  # for its checks
+        if y is not None:
+            y = as_array(y, "flow", "y")
+            if y.ndim == 0 or len(y) != len(x):
+                raise ValueError(f"[flow] y has {len(y) if y.ndim else 'no'} labels, x has {len(x)} images")
         self.x = np.ascontiguousarray(x, np.uint8 if x.dtype == np.uint8 else np.float32)
-        self.y = None if y is None else np.asarray(y)
-        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.y = y
+        self.batch_size = arguments.integer(batch_size, "batch_size", "flow", least=1)
+        self.shuffle = arguments.flag(shuffle, "shuffle", "flow")
+        self.seed = arguments.seed(seed, "flow")
         self.epoch = self.batch = 0
+        if generator.mean is not None and len(generator.mean) != x.shape[-1]:
+            raise ValueError(
+                f"[flow] x has {x.shape[-1]} channels, the generator was fitted to {len(generator.mean)}"
+            )
         self._generator = generator
         self._scale, self._shift = generator._standardisation(x.shape[-1])
         self._order, self._order_epoch = np.arange(len(x), dtype=np.int32), None
@@ -194,7 +218,9 @@ class ArrayIterator:
 
 
 def _check_images(x):
-    x = np.asarray(x)
+    x = as_array(x, "ImageDataGenerator", "x")
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"[ImageDataGenerator] x has dtype {x.dtype}, expected numbers")
     if x.ndim != 4:
         raise ValueError(f"[ImageDataGenerator] x has shape {x.shape}, expected (M, height, width, channels)")
     return x

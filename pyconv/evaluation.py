@@ -1,0 +1,68 @@
+"""Evaluation and prediction: batches in turn, with the hooks of callbacks around them."""
+
+import numpy as np
+
+from pyconv import _core
+from pyconv.data import as_images, is_array
+from pyconv.feeds import image_batches
+from pyconv.training import Batch
+
+
+def evaluate(model, feed, callbacks, stop=None):
+    """Return the logs over the feed's batches; None once `stop()`, asked after each, says so."""
+    with model.evaluating:
+        totals = model.evaluation_totals
+        totals.restore()
+        callbacks.on_test_begin({})
+        for step, (batch, target_shape, fill, _) in enumerate(feed.batches(0)):
+            callbacks.on_test_batch_begin(step, {})
+            with model.turns:
+                plan = model.evaluation_plan(batch, target_shape, totals)
+                fill(plan)
+                plan.run()
+            totals.count += batch.size
+            logs = {}
+            if callbacks.watches("on_test_batch_end"):
+                totals.read()
+                logs = totals.means(model.metric_names, False)
+            callbacks.on_test_batch_end(step, logs)
+            if stop and stop():
+                return None
+        with model.turns:
+            for parameter in model.trainable_parameters:
+                if parameter.l2:
+                    scale = parameter.l2 * totals.count
+                    _core.sum_of_squares(parameter.tensor, scale=scale, total=totals["penalty"])
+            totals.read()
+        logs = totals.means(model.metric_names, model.penalised)
+        callbacks.on_test_end(logs)
+        return logs
+
+
+def predict(model, x, batch_size, steps, callbacks):
+    """Return the outputs for `x`: see `image_batches`."""
+    parts, y = [], None
+    if is_array(x) or isinstance(x, (list, tuple)):
+        x = as_images(x, "predict")
+        model.build_for(x.shape[1:], "predict")
+        y = np.empty((len(x), *model.output_shape), np.float32)
+    callbacks.on_predict_begin({})
+    done = 0
+    for step, rows in enumerate(image_batches(x, batch_size, steps, "predict")):
+        callbacks.on_predict_batch_begin(step, {})
+        with model.turns:
+            model.build_for(rows.shape[1:], "predict")
+            plan = model.prediction_plan(Batch(len(rows), rows.shape[1:], rows.dtype.name, model.device))
+            plan["x"].assign(rows)
+            plan.run()
+            outputs = plan["y"].numpy()
+            if y is None:
+                parts.append(outputs.copy())
+            else:
+                y[done : done + len(rows)] = outputs
+        done += len(rows)
+        callbacks.on_predict_batch_end(
+            step, {"outputs": parts[-1] if y is None else y[done - len(rows) : done]}
+        )
+    callbacks.on_predict_end({})
+    return np.concatenate(parts) if y is None else y
