@@ -31,7 +31,7 @@ def start_position(model, feed, epochs, initial_epoch, resume, pinned):
 
 
 def watchers(callbacks, verbose, op, *more):
-    """Return the callbacks of a call, checked, then `more`, which see what those add to the logs, and progress."""
+    """Return the callbacks of a call, checked, then `more`, which see what those add to the logs."""
     arguments.choice(int(verbose) if isinstance(verbose, bool) else verbose, ("auto", 0, 1, 2), "verbose", op)
     if isinstance(callbacks, (Callback, CallbackList)):
         callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
