@@ -63,6 +63,16 @@ def seed(value, op, name="seed"):
     raise TypeError(_message(op, name, value, "an integer in [0, 2**64)"))
 
 
+def extents(value, name, op):
+    """Return a shape without its batch as a tuple of ints: (H, W, C), or Keras' (None, H, W, C)."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise TypeError(_message(op, name, value, "a shape without the batch, such as (32, 32, 3)"))
+    value = value[1:] if value[0] is None else value
+    if not value:
+        raise ValueError(_message(op, name, value, "a shape without the batch, such as (32, 32, 3)"))
+    return tuple(integer(extent, name, op, least=1) for extent in value)
+
+
 def path(value, name, op):
     """Return a path (text or `os.PathLike`) as text."""
     if isinstance(value, (str, os.PathLike)):

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 
-from pyconv import arguments
 from pyconv.ops import as_tensor
 
 
@@ -40,7 +39,9 @@ def as_targets(y, classes, rows, op, name="y"):
     if y.dtype.kind == "f" and not np.all(np.floor(y) == y):  # NaN too
         raise ValueError(f"[{op}] {name} holds fractions, expected integer labels")
     if rows and not 0 <= y.min() <= y.max() < classes:
-        raise ValueError(f"[{op}] {name} has labels from {y.min():g} to {y.max():g}, expected [0, {classes})")
+        raise ValueError(
+            f"[{op}] {name} has labels from {float(y.min()):g} to {float(y.max()):g}, expected [0, {classes})"
+        )
     return y.astype(np.int32)
 
 
@@ -53,7 +54,11 @@ def as_array(array, op, name):
             raise ValueError(
                 f"[{op}] {name} is a {type(array).__name__} whose parts differ in shape, expected an array"
             ) from None
-    return array if isinstance(array, np.ndarray) else as_tensor(array, op, name).numpy()
+    if isinstance(array, np.ndarray):
+        return array
+    if hasattr(array, "__array__") and not hasattr(array, "__dlpack__"):  # pandas' columns
+        return np.asarray(array)
+    return as_tensor(array, op, name).numpy()
 
 
 def is_array(x):
@@ -65,7 +70,6 @@ def is_array(x):
 
 def split(x, y, fraction):
     """Return (x, y), (x_validation, y_validation): the last `fraction` of the rows validates, as in Keras."""
-    arguments.number(fraction, "validation_split", "fit", above=0, below=1)
     x, y = as_array(x, "fit", "x"), as_array(y, "fit", "y")
     if len(x) != len(y):
         raise ValueError(f"[fit] y has {len(y)} rows, x has {len(x)}")

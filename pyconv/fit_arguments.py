@@ -111,6 +111,7 @@ def make_feed(
 def settle_validation(x, y, fraction, data, *, steps, batch_size, frequency):
     """Return (x, y, validation data or None, `Schedule`); raise where the arguments do not go together."""
     schedule = fitting.Schedule(frequency)
+    fraction = arguments.number(fraction, "validation_split", "fit", least=0, below=1)
     if fraction and data is not None:
         raise ValueError("[fit] validation_split and validation_data are both given, expected one of them")
     if fraction:

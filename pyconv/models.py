@@ -41,6 +41,10 @@ class Sequential(Configurable):
 
     def __init__(self, layers=(), name=None, seed=None):
         self.layers = []
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"[Sequential] name is {arguments.shown(name)}, expected text or None")
+        if not isinstance(layers, (list, tuple)):
+            raise TypeError(f"[Sequential] layers is {arguments.kind_of(layers)}, expected a list of layers")
         self.name = name or "sequential"
         self.seed = random_seed() if seed is None else arguments.seed(seed, "Sequential")
         self.optimizer = self.loss = None
@@ -101,8 +105,7 @@ class Sequential(Configurable):
         """Make the parameters for examples of `input_shape`: (H, W, C), or Keras' (None, H, W, C)."""
         if not self.layers:
             raise ValueError("[build] the model has no layers")
-        shape = tuple(input_shape)
-        shape = shape[1:] if shape and shape[0] is None else shape
+        shape = arguments.extents(input_shape, "input_shape", "build")
         place = 0
         for layer in self.layers:
             place = layer.ensure_built(shape, seed=self.seed, place=place)
@@ -131,11 +134,13 @@ class Sequential(Configurable):
     def get_layer(self, name=None, index=None):
         """Return a layer by its name or its place."""
         if index is not None:
-            return self.layers[index]
+            last = len(self.layers) - 1
+            return self.layers[arguments.integer(index, "index", "get_layer", least=-1 - last, most=last)]
         for layer in self.layers:
-            if layer.name == name:
+            if isinstance(name, str) and layer.name == name:
                 return layer
-        raise ValueError(f"[get_layer] no layer is named {name!r}")
+        names = ", ".join(layer.name for layer in self.layers)
+        raise ValueError(f"[get_layer] no layer is named {arguments.shown(name)}, expected one of {names}")
 
     @property
     def trainable(self):
@@ -159,11 +164,12 @@ class Sequential(Configurable):
     def set_weights(self, weights):
         """Write all parameters, in the order of `get_weights`; one that does not fit, and none is written."""
         named = saving.named_parameters(self)
-        if not isinstance(weights, (list, tuple)) or len(weights) != len(named):
-            count = (
-                f"got {len(weights)}" if hasattr(weights, "__len__") else f"got {arguments.kind_of(weights)}"
+        if not isinstance(weights, (list, tuple)):
+            raise TypeError(
+                f"[set_weights] weights is {arguments.kind_of(weights)}, expected a list of arrays"
             )
-            raise ValueError(f"[set_weights] the model has {len(named)} weights, {count}")
+        if len(weights) != len(named):
+            raise ValueError(f"[set_weights] the model has {len(named)} weights, got {len(weights)}")
         with self.turns:
             saving.assign(named, dict(zip(named, weights, strict=True)), "set_weights")
 
@@ -177,8 +183,12 @@ class Sequential(Configurable):
             batch_size: images of that step.
         """
         self._expect_built("summary")
+        if not callable(print_fn):
+            raise TypeError(
+                f"[summary] print_fn is {arguments.shown(print_fn)}, expected a function of the text"
+            )
         print_fn(summary_text(self))
-        if plan:
+        if arguments.flag(plan, "plan", "summary"):
             size = arguments.integer(batch_size, "batch_size", "summary", least=1)
             batch = training.Batch(size, self.input_shape, "float32", self.device)
             if self.optimizer is None:
@@ -195,6 +205,7 @@ class Sequential(Configurable):
         Raises ValueError where there is no GPU, and says why.
         """
         self._expect_idle("to")
+        arguments.choice(device, ("cpu", "cuda"), "device", "to")
         with self.turns:
             slots = [values.numpy().copy() for _, _, values in self.slot_arrays()]
             trained = self._flat is not None
@@ -313,7 +324,7 @@ class Sequential(Configurable):
             FloatingPointError: the loss is not finite; names the first layer that gave such a value.
             ValueError, TypeError: x or y do not fit the model, or arguments do not go together.
         """
-        epochs = arguments.integer(epochs, "epochs", "fit", least=1)
+        epochs = arguments.integer(epochs, "epochs", "fit", least=1, most=2**32 - 1)
         initial_epoch = arguments.integer(initial_epoch, "initial_epoch", "fit", least=0)
         shuffle = arguments.flag(shuffle, "shuffle", "fit")
         resume = arguments.flag(resume, "resume", "fit")
@@ -463,7 +474,7 @@ class Sequential(Configurable):
 
     def __call__(self, x, training=False):
         """Return the outputs for one batch, as `predict_on_batch`."""
-        if training:
+        if arguments.flag(training, "training", "Sequential"):
             raise ValueError("[Sequential] a call gives predictions only; train with fit or train_on_batch")
         return self.predict_on_batch(x)
 

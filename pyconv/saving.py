@@ -33,7 +33,7 @@ def save_weights(model, path):
 
 def load_weights(model, path):
     """Read a built model's weights from `path`; where one does not fit, none is read."""
-    arrays, metadata = checkpoint.load(path)
+    arrays, metadata = checkpoint.load(arguments.path(path, "path", "load_weights"))
     slots = _slots_prefix(metadata.get("training"))
     arrays = {name: array for name, array in arrays.items() if not (slots and name.startswith(slots))}
     assign(named_parameters(model), arrays, "load_weights", f" ({os.fspath(path)})")
@@ -44,6 +44,7 @@ def load_model(path):
 
     `path` may be a run's folder too: its best model is read, or the last one where no epoch was finished.
     """
+    path = arguments.path(path, "path", "load_model")
     if os.path.isdir(path):
         from pyconv.run_folder import RunFolder
 

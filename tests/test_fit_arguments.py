@@ -156,7 +156,7 @@ def test_a_lone_callback(data):
         ({"seed": 1.5}, TypeError, r"seed is 1.5"),
         ({"augment": True}, TypeError, r"augment is True, expected an Augmentation or None"),
         ({"resume": "runs/a"}, TypeError, r"resume is 'runs/a', expected True or False"),
-        ({"validation_split": 1}, ValueError, r"validation_split is 1, expected a number in \(0, 1\)"),
+        ({"validation_split": 1}, ValueError, r"validation_split is 1, expected a number in \[0, 1\)"),
         ({"validation_split": "half"}, TypeError, r"validation_split is 'half'"),
         ({"validation_split": float("nan")}, ValueError, r"validation_split is nan"),
         (
