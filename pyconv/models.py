@@ -324,7 +324,7 @@ class Sequential(Configurable):
             FloatingPointError: the loss is not finite; names the first layer that gave such a value.
             ValueError, TypeError: x or y do not fit the model, or arguments do not go together.
         """
-        epochs = arguments.integer(epochs, "epochs", "fit", least=1, most=2**32 - 1)
+        epochs = arguments.integer(epochs, "epochs", "fit", least=1)
         initial_epoch = arguments.integer(initial_epoch, "initial_epoch", "fit", least=0)
         shuffle = arguments.flag(shuffle, "shuffle", "fit")
         resume = arguments.flag(resume, "resume", "fit")
