@@ -56,11 +56,10 @@ def load_data(data_dir=None):
     versions = {}
     for version, batch, name, content in _read_archive(path) if path.is_file() else _read_folder(path):
         versions.setdefault(version, _Version()).add(batch, *_parse(version, name, content), name)
-    whole = [
-        versions[version] for version in ARCHIVES if version in versions and not versions[version].missing
-    ]
+    read = [versions[version] for version in ARCHIVES if version in versions]
+    whole = [version for version in read if not version.missing]
     if not whole:
-        missing = min((version.missing for version in versions.values()), key=len, default=BATCHES)
+        missing = min((version.missing for version in read), key=len, default=BATCHES)
         raise ValueError(f"[cifar10] {path} has no {', '.join(missing)}, expected {', '.join(BATCHES)}")
     x, y = whole[0].x, whole[0].y
     return (x[:-1].reshape(-1, 32, 32, 3), y[:-1].reshape(-1, 1)), (x[-1], y[-1])
@@ -130,15 +129,16 @@ class _Version:
 
 def _read_folder(folder):
     """Yield `(version, batch, name, content)` of each batch file, of the version that has more of them."""
-    paths = {
-        version: {batch: folder / files.file_name(version, batch) for batch in BATCHES}
-        for version in ARCHIVES
-    }
-    version = max(ARCHIVES, key=lambda version: sum(path.is_file() for path in paths[version].values()))
-    for batch, path in paths[version].items():
-        if path.is_file():
-            _check_size(path, path.stat().st_size)
-            yield version, batch, path, path.read_bytes()
+    found = {version: [] for version in ARCHIVES}
+    for version in ARCHIVES:
+        for batch in BATCHES:
+            path = folder / files.file_name(version, batch)
+            if path.is_file():
+                found[version].append((batch, path))
+    version = max(ARCHIVES, key=lambda version: len(found[version]))
+    for batch, path in found[version]:
+        _check_size(path, path.stat().st_size)
+        yield version, batch, path, path.read_bytes()
 
 
 def _read_archive(path):

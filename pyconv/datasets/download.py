@@ -80,9 +80,8 @@ def fetch(filename, urls, *, sha256, size, folder, hint="", stall_seconds=20.0):
     offline = "this machine seems to be offline: " if all(r.offline for r in reasons.values()) else ""
     tried = "\n".join(f"  {url}: {reason}" for url, reason in reasons.items())
     kept = f"\n{_size(part):,} of {size:,} bytes are kept in {part}." if part.exists() else ""
-    raise DownloadError(
-        f"[download] {offline}{damaged}no mirror gave {target} ({size:,} bytes):\n{tried}{kept}\n{hint}".rstrip()
-    )
+    what = f"{offline}{damaged}no mirror gave {target} ({size:,} bytes)"
+    raise DownloadError(f"[download] {what}:\n{tried}{kept}\n{hint}".rstrip())
 
 
 def _fetch_from(url, part, sha256, size, stall_seconds):

@@ -1,6 +1,6 @@
 """Tar archives, plain or gzipped, read front to back: in bounded memory, to the end, whatever they claim.
 
-The standard library's `tarfile` reads long names whole, however long they say they are, and stops at tar's end
+The standard library's `tarfile` reads names whole, however long they say they are, and stops at tar's end
 marker, before gzip's checksum. Formats: POSIX ustar and pax, GNU, and the old one.
 """
 

@@ -144,7 +144,7 @@ def test_an_environment_variable_that_is_wrong(tmp_path, monkeypatch, capsys):
     with pytest.raises(FileNotFoundError, match=r"nowhere does not exist.*PYCONV_DATA"):
         cifar10.load_data()
     (tmp_path / "nowhere").mkdir()
-    with pytest.raises(download.DownloadError, match="There is no CIFAR-10 in .*nowhere, .*cache, .*keras"):
+    with pytest.raises(download.DownloadError, match=r"There is no CIFAR-10 in .*nowhere, .*cache, .*keras"):
         cifar10.load_data()
     assert "PYCONV_DATA" in capsys.readouterr().err
 

@@ -34,10 +34,8 @@ def test_every_flipped_bit_of_a_gzipped_archive_is_noticed(tmp_path):
     path = write_archive(tmp_path / "cifar-10-binary.tar.gz", binary_members())
     content = path.read_bytes()
     header_bytes = {4, 5, 6, 7, 8, 9}  # gzip's time, flags for information and system: of no consequence
-    places = np.linspace(0, len(content) - 1, 150).astype(int).tolist() + list(
-        range(len(content) - 8, len(content))
-    )
-    for place in places:
+    places = np.linspace(0, len(content) - 1, 150).astype(int).tolist()
+    for place in [*places, *range(len(content) - 8, len(content))]:
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
