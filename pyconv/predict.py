@@ -28,14 +28,14 @@ def main(argv=None):
     path, model, run = open_model(args.run, args.weights)
     _expect_a_classifier(model, path)
     model.to(machine.device)
-    names = run.config["class_names"] if run else None
-    if names is None:
-        names = [f"class {number}" for number in range(model.output_shape[0])]
+    classes = model.output_shape[0]
+    if run:
+        names = run.config["class_names"]
+    else:
+        names = [f"class {number}" for number in range(classes)]
         _note(f"{path} lies in no run folder, so classes have no names")
-    elif len(names) != model.output_shape[0]:
-        raise ValueError(
-            f"[predict] {path} has {model.output_shape[0]} outputs, its run {len(names)} classes"
-        )
+    if len(names) != classes:
+        raise ValueError(f"[predict] {path} gives {classes} classes, expected its run's {len(names)}")
 
     failed = 0
     for image in _expand(args.images):

@@ -24,15 +24,17 @@ def main(argv=None):
     """Run the command; return its exit status."""
     args = parse(argv)
     with contextlib.ExitStack() as stack:
-        saved = None
+        saved, config = None, {}
         if args.resume:
             run = RunFolder.open(args.resume)
             stack.enter_context(run.hold(new=False))
-            if not run.unsaved:
+            config = run.config
+            if not run.unsaved:  # else it begins anew, with what config.json says
                 saved = run.load()
-        recipe, settings, config = configure(
-            args, saved[1]["run"] if saved else run.config if args.resume else {}
-        )
+                config = saved[1]["run"]
+                if config != run.config:
+                    print(f"note: {run.config_file} differs from {run.last}, which counts", file=sys.stderr)
+        recipe, settings, config = configure(args, config)
         machine = cli.choose_machine(args)
         if not args.resume:
             run = RunFolder.new(args.run_dir, config)
@@ -173,7 +175,7 @@ def start(run, config):
 
 
 def resume(run, saved, config, model):
-    """Put the model where the run stopped; return its callbacks, restored. Of the files, history.csv changes."""
+    """Put the model where the run stopped; return its callbacks, restored. Only history.csv is written."""
     arrays, metadata = saved
     old, new = metadata["run"]["settings"], config["settings"]
     with checkpoint.reading(run.last):

@@ -162,9 +162,7 @@ def _from_integers(image):
         bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0]
         inverted = image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
         if image.mode == "I":
-            raise _RefusedError(
-                f"has {bits} bits with a sign, expected 8 or 16 without one, or floats in [0, 1]"
-            )
+            raise _RefusedError(f"has {bits} bits with a sign, expected 8 or 16 without, or floats in [0, 1]")
     values = np.asarray(image)
     if image.mode == "I":
         values = np.clip(values, 0, 65535)
