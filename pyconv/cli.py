@@ -49,7 +49,7 @@ def run(command, argv=None):
     except MemoryError as error:
         what = f" ({error})" if str(error) else ""
         print(
-            f"error: not enough memory{what}; fewer images at a time (--batch-size) need less",
+            f"error: not enough memory{what}; a smaller --batch-size needs less",
             file=sys.stderr,
         )
         return 1
