@@ -47,7 +47,7 @@ class RunFolder:
             run.config = run.load()[1]["run"]
         else:
             hint = ""
-            if (run.path / _LOCK).exists():
+            if run.path.is_dir() and all(name.startswith(".") for name in os.listdir(run.path)):
                 hint = "; its training ended before anything was saved: start it again with --run-dir"
             raise FileNotFoundError(f"[run] {path} is not a run folder: there is no {run.config_file}{hint}")
         return run
