@@ -8,10 +8,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
+
+from pyconv import arguments
 
 _VERSION = 1
 
@@ -37,28 +40,20 @@ def load(path):
 
     Raises FileNotFoundError, and CheckpointError for a file that is truncated, damaged or foreign.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"[checkpoint] there is no file {path}{_hint(path)}")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("pyconv")
-            arrays = {name: file.get_tensor(name) for name in file.keys()} if text else {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"[checkpoint] {path} is truncated or not a safetensors file ({error}){_hint(path)}"
-        ) from None
-    if text is None:
-        raise CheckpointError(f"[checkpoint] {path} is a safetensors file, but pyconv did not write it")
+    text, arrays = _read(path)
     try:
         header = json.loads(text)
         version, digest, metadata = header["version"], header["sha256"], header["metadata"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(f"[checkpoint] {path} has a damaged header{_hint(path)}") from None
     if version != _VERSION:
-        raise CheckpointError(f"[checkpoint] {path} has format version {version}, expected {_VERSION}")
+        shown = arguments.shown(version)
+        raise CheckpointError(f"[checkpoint] {path} has format version {shown}, expected {_VERSION}")
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"[checkpoint] {path} has a damaged header{_hint(path)}")
     if digest != _digest(arrays, metadata):
         raise CheckpointError(
             f"[checkpoint] {path} is damaged: its content differs from its hash{_hint(path)}"
@@ -66,10 +61,69 @@ def load(path):
     return arrays, metadata
 
 
+@contextlib.contextmanager
+def reading(path):
+    """Turn what goes wrong while a file's content is made use of into a CheckpointError that names the file.
+
+    What it holds may have the right hash and still be nonsense: names that lack, values of another kind.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        text = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(f"[checkpoint] {path} holds no model that fits: {text}") from error
+
+
+def _read(path):
+    """Return the text under "pyconv" in a safetensors file's metadata, and the arrays."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("pyconv")
+            arrays = {name: file.get_tensor(name) for name in file.keys()} if text else {}  # noqa: SIM118
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # types that NumPy lacks raise TypeError, AttributeError, ...
+        raise CheckpointError(
+            f"[checkpoint] {path} is truncated or not a safetensors file that pyconv can read "
+            f"({error}){_hint(path)}"
+        ) from None
+    if text is None:
+        raise CheckpointError(f"[checkpoint] {path} is a safetensors file, but pyconv did not write it")
+    return text, arrays
+
+
 def replace(path, content, *, keep_previous=False):
-    """Put `content` (bytes) at `path` in one step: a reader or a crash sees the old file or the new one."""
+    """Put `content` (bytes) at `path` in one step: a reader or a crash sees the old file or the new one.
+
+    Raises OSError, which names `path`, with the old file in place.
+    """
     path = Path(os.path.realpath(path))
+    try:
+        _replace(path, content, keep_previous)
+    except OSError as error:  # names the temporary files
+        if not path.parent.is_dir():
+            raise FileNotFoundError(
+                f"[checkpoint] there is no folder {path.parent} for {path.name}"
+            ) from None
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def sweep(path):
+    """Remove the temporary files that killed processes left beside `path`."""
+    path = Path(os.path.realpath(path))
+    leftover = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.(new|old)")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            match = leftover.fullmatch(name)
+            if match and not _lives(int(match[1])):
+                path.with_name(name).unlink(missing_ok=True)
+
+
+def _replace(path, content, keep_previous):
     fresh, spare = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("new", "old"))
+    sweep(path)
     try:
         with open(fresh, "wb") as file:
             file.write(content)
@@ -85,13 +139,23 @@ def replace(path, content, *, keep_previous=False):
         os.replace(fresh, path)
     finally:
         for leftover in (fresh, spare):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 leftover.unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # makes the renames outlive a power cut
     finally:
         os.close(folder)
+
+
+def _lives(process):
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _digest(arrays, metadata):

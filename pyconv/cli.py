@@ -1,6 +1,7 @@
 """The console script `pyconv`, and what the command lines share: options, data sets, errors."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -35,17 +36,36 @@ def main(argv=None):
 
 def run(command, argv=None):
     """Return the exit status of `command(argv)`. What the user can mend becomes one line on stderr."""
+    with contextlib.suppress(AttributeError):  # a file name need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return command(argv)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
-    except (OSError, FloatingPointError, ValueError, ModuleNotFoundError) as error:
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError as error:
+        what = f" ({error})" if str(error) else ""
+        print(
+            f"error: not enough memory{what}; a smaller --batch-size needs less",
+            file=sys.stderr,
+        )
+        return 1
+    except (OSError, FloatingPointError, ValueError, TypeError, ModuleNotFoundError) as error:
         # Messages of the library begin with the op's name; anything else is a fault in it, shown in full.
-        if isinstance(error, ValueError) and not str(error).startswith("["):
+        if isinstance(error, (ValueError, TypeError)) and not str(error).startswith("["):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 class Machine(NamedTuple):
@@ -60,7 +80,7 @@ class Machine(NamedTuple):
 
 def add_machine_options(parser):
     """Add --device, --precision and --threads."""
-    device = os.environ.get("PYCONV_DEVICE", "auto")
+    device = os.environ.get("PYCONV_DEVICE") or "auto"
     parser.add_argument(
         "--device",
         default=device,
@@ -69,10 +89,14 @@ def add_machine_options(parser):
     parser.add_argument(
         "--precision",
         choices=("float32", "tf32", "bfloat16"),
-        default=_core.precision(),
-        help="what convolutions and dense layers multiply in on a GPU (default: %(default)s)",
+        help="what convolutions and dense layers multiply in on a GPU (default: float32)",
     )
     parser.add_argument("--threads", type=int, help="processor threads (default: all that may be used)")
+
+
+def add_weights_option(parser):
+    """Add --weights."""
+    parser.add_argument("--weights", choices=("best", "last"), help="which model of a run (default: best)")
 
 
 def choose_machine(args):
@@ -81,19 +105,28 @@ def choose_machine(args):
         hint = ""
         if args.device.startswith("cuda:"):
             hint = "; CUDA_VISIBLE_DEVICES chooses among several GPUs"
-        raise ValueError(f"[device] device is {args.device!r}, expected auto, cpu or cuda{hint}")
+        origin = " (PYCONV_DEVICE)" if args.device == os.environ.get("PYCONV_DEVICE") else ""
+        raise ValueError(f"[device] device is {args.device!r}{origin}, expected auto, cpu or cuda{hint}")
     if args.threads is not None:
         if args.threads < 1:
             raise ValueError(f"[threads] --threads is {args.threads}, expected at least 1")
         _core.set_num_threads(args.threads)
-    _core.set_precision(args.precision)
     if args.device == "cuda" and not cuda.is_available():
         raise ValueError(f"[device] cuda is not available: {cuda.why_not()}; use --device cpu")
     if args.device != "cpu" and cuda.is_available():
-        return Machine("cuda", f"cuda, {cuda.device_name()}, {args.precision}")
+        _core.set_precision(args.precision or _core.precision())
+        return Machine("cuda", f"cuda, {cuda.device_name()}, {_core.precision()}")
+    if args.precision not in (None, "float32"):
+        raise ValueError(f"[precision] --precision is {args.precision}, expected float32 without a GPU")
     threads = _core.num_threads()
     text = f"cpu, {_core.backend()} instructions, {threads} thread{'s' if threads > 1 else ''}"
     return Machine("cpu", text)
+
+
+def check_data_dir(dataset, data_dir):
+    """Refuse --data-dir with a data set that is drawn."""
+    if data_dir is not None and dataset != "cifar10":
+        raise ValueError(f"[data] --data-dir is {data_dir}, expected none: the images of {dataset} are drawn")
 
 
 def load_dataset(name, data_dir=None):

@@ -1,30 +1,37 @@
-"""`pyconv evaluate`: loss and accuracy of a run's network on the test set."""
+"""`pyconv evaluate`: loss and accuracy of a trained network on the test set."""
 
-import argparse
 import sys
 import time
 
 from pyconv import cli
-from pyconv.models import load_model
-from pyconv.run_folder import RunFolder
+from pyconv.recipes.settings import DATASETS
+from pyconv.run_folder import open_model
 
 
 def main(argv=None):
     """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(prog="pyconv evaluate", description=__doc__.partition(": ")[2])
-    parser.add_argument("run", metavar="RUN", help="folder that pyconv train wrote")
-    parser.add_argument("--weights", choices=("best", "last"), help="which model (default: best)")
-    parser.add_argument("--data-dir", help="folder or archive of the data set (default: the run's)")
+    parser = cli.Parser(prog="pyconv evaluate", description=__doc__.partition(": ")[2])
+    parser.add_argument("run", metavar="RUN", help="folder that pyconv train wrote, or a saved model's file")
+    cli.add_weights_option(parser)
+    parser.add_argument(
+        "--dataset", choices=DATASETS, help="data set, for a model's file (default: the run's)"
+    )
+    parser.add_argument("--data-dir", help="where CIFAR-10 lies: folder or archive (default: the run's)")
     parser.add_argument("--batch-size", type=int, default=256, help="images at a time (default: %(default)s)")
     cli.add_machine_options(parser)
     args = parser.parse_args(argv)
+    if args.batch_size < 1:
+        raise ValueError(f"[evaluate] --batch-size is {args.batch_size}, expected at least 1")
 
     machine = cli.choose_machine(args)
-    run = RunFolder.open(args.run)
-    path = getattr(run, args.weights) if args.weights else run.model
-    model = load_model(path).to(machine.device)
-    dataset = run.config["settings"]["dataset"]
-    _, (x, y), _ = cli.load_dataset(dataset, args.data_dir or run.config["data_dir"])
+    path, model, run = open_model(args.run, args.weights)
+    dataset, data_dir = _data_of(run, path, args)
+    if model.optimizer is None:
+        raise ValueError(
+            f"[evaluate] {path} was saved before it was compiled, expected a loss and metrics in it"
+        )
+    model.to(machine.device)
+    _, (x, y), _ = cli.load_dataset(dataset, data_dir)
     start = time.perf_counter()
     logs = model.evaluate(x, y, batch_size=args.batch_size, return_dict=True)
     seconds = time.perf_counter() - start
@@ -32,6 +39,21 @@ def main(argv=None):
     print(", ".join(f"{name} {value:.4f}" for name, value in logs.items()), end="")
     print(f", {len(x) / seconds:.0f} images/s")
     return 0
+
+
+def _data_of(run, path, args):
+    """Return the data set and its folder, from the options and the run (None: a model's file alone)."""
+    dataset = args.dataset or (run and run.config["settings"].get("dataset"))
+    if dataset is None:
+        raise ValueError(f"[evaluate] {path} lies in no run folder, expected --dataset")
+    if run and dataset != run.config["settings"].get("dataset"):
+        raise ValueError(
+            f"[evaluate] {path} was trained on another data set, expected no --dataset {dataset}"
+        )
+    cli.check_data_dir(dataset, args.data_dir)
+    if args.data_dir is not None:
+        return dataset, args.data_dir
+    return dataset, run and run.config["data_dir"]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`pyconv train`: train a recipe's network on a data set, and write or continue a run folder."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -12,21 +13,39 @@ import numpy as np
 import pyconv
 from pyconv import callbacks, checkpoint, cli, data, recipes
 from pyconv.layers import Normalization
-from pyconv.recipes.settings import Settings, make_augmentation, make_optimizer
+from pyconv.recipes.settings import Settings, flag, make_augmentation, make_optimizer
 from pyconv.run_folder import RunFolder
 from pyconv.serialization import serialize
 
-_FIXED_WITHIN_AN_EPOCH = ("dataset", "batch_size", "validation_split", "seed")
+_FIXED_WITHIN_AN_EPOCH = ("batch_size", "validation_split", "seed")
 
 
 def main(argv=None):
     """Run the command; return its exit status."""
     args = parse(argv)
-    recipe, settings, config = configure(args)
-    machine = cli.choose_machine(args)
+    with contextlib.ExitStack() as stack:
+        saved, config = None, {}
+        if args.resume:
+            run = RunFolder.open(args.resume)
+            stack.enter_context(run.hold(new=False))
+            config = run.config
+            if not run.unsaved:  # else it begins anew, with what config.json says
+                saved = run.load()
+                config = saved[1]["run"]
+                if config != run.config:
+                    print(f"note: {run.config_file} differs from {run.last}, which counts", file=sys.stderr)
+        recipe, settings, config = configure(args, config)
+        machine = cli.choose_machine(args)
+        if not args.resume:
+            run = RunFolder.new(args.run_dir, config)
+            stack.enter_context(run.hold(new=True))
+        return _train(args, run, saved, recipe, settings, config, machine)
+
+
+def _train(args, run, saved, recipe, settings, config, machine):
     train, test, class_names = cli.load_dataset(settings.dataset, config["data_dir"])
     if settings.validation_split:
-        train, validation = data.split(*train, settings.validation_split)
+        train, validation = _split(train, settings.validation_split)
     else:
         validation = test
 
@@ -39,37 +58,57 @@ def main(argv=None):
     model.to(machine.device)
 
     config["class_names"] = list(class_names)
-    run, watchers = (resume if args.resume else start)(args, config, model)
-    save = SaveLast(run.last, watchers)
+    watchers = resume(run, saved, config, model) if saved else start(run, config)
+    save = SaveLast(run, config, watchers)
     describe(model, machine, settings.dataset, len(class_names), train, validation, test)
 
-    model.fit(
-        *train,
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        callbacks=[*watchers, save],
-        validation_data=validation,
-        validation_batch_size=max(settings.batch_size, 128),
-        augment=make_augmentation(settings),
-        seed=settings.seed,
-        resume=bool(args.resume),
-        return_on_interrupt=True,
-    )
+    try:
+        model.fit(
+            *train,
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+            callbacks=[*watchers, save],
+            validation_data=validation,
+            validation_batch_size=max(settings.batch_size, 128),
+            augment=make_augmentation(settings),
+            seed=settings.seed,
+            resume=saved is not None,
+            return_on_interrupt=True,
+        )
+    except KeyboardInterrupt:  # the second one
+        if run.last.exists():
+            print(f"\n{_how_to_continue(run)} (from its last save)")
+        raise
     if model.interrupted:
         save.save()
-        print(f"interrupted and saved; continue with: pyconv train --resume {shlex.quote(str(run.path))}")
+        print(f"interrupted and saved; {_how_to_continue(run)}")
         return cli.INTERRUPTED
     best = watchers[1].best
     print(f"best validation accuracy {best:.4f}; the run is in {run.path}")
     return 0
 
 
+def _how_to_continue(run):
+    return f"continue with: pyconv train --resume {shlex.quote(str(run.path))}"
+
+
+def _split(train, fraction):
+    """Return training and validation set; both have images."""
+    train, validation = data.split(*train, fraction)
+    if not len(train[0]) or not len(validation[0]):
+        raise ValueError(
+            f"[train] validation_split {fraction} leaves {len(train[0])} images to train on and "
+            f"{len(validation[0])} to validate on, expected at least one each"
+        )
+    return train, validation
+
+
 def parse(argv):
     """Return the options; those of the settings only where they were given."""
-    parser = argparse.ArgumentParser(prog="pyconv train", description=__doc__.partition(": ")[2])
+    parser = cli.Parser(prog="pyconv train", description=__doc__.partition(": ")[2])
     parser.add_argument("--recipe", choices=recipes.NAMES, help="default: shapes for its data set, else blog")
     parser.add_argument(
-        "--data-dir", help="folder or archive of the data set (default: cache, else download)"
+        "--data-dir", help="where CIFAR-10 lies: folder or archive (default: cache, else download)"
     )
     folder = parser.add_mutually_exclusive_group()
     folder.add_argument("--run-dir", help="folder to write (default: runs/<recipe>-<dataset>-<time>)")
@@ -83,7 +122,7 @@ def parse(argv):
         if field.type is not bool:
             kind = {"type": field.type, "choices": field.metadata["choices"]}
         group.add_argument(
-            field.metadata["flag"] or "--" + field.name.replace("_", "-"),
+            flag(field.name),
             dest=field.name,
             default=argparse.SUPPRESS,
             help=f"{field.metadata['help']} (default: {values})",
@@ -92,54 +131,76 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def configure(args):
-    """Return the recipe, its settings and the run's config, from the options and the run to resume."""
+def configure(args, config):
+    """Return the recipe, its settings and the run's config, from the options and a run's `config`, or {}."""
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if hasattr(args, f.name)}
-    config = RunFolder.open(args.resume).config if args.resume else {}
-    if args.resume and args.recipe not in (None, config["recipe"]):
-        raise ValueError(f"[train] {args.resume} is a run of recipe {config['recipe']}, not of {args.recipe}")
+    for name, value, old in (
+        ("recipe", args.recipe, config.get("recipe")),
+        ("data set", given.get("dataset"), config.get("settings", {}).get("dataset")),
+    ):
+        if config and value not in (None, old):
+            raise ValueError(f"[train] {args.resume} is a run of {name} {old}, not of {value}")
     name = config.get("recipe") or args.recipe or ("shapes" if given.get("dataset") == "shapes" else "blog")
     recipe = recipes.get(name)
     try:
         settings = recipe.Settings(**{**config.get("settings", {}), **given})
     except TypeError as error:
+        if str(error).startswith("["):
+            raise
         raise ValueError(f"[train] config.json does not fit this version: {error}") from None
-    data_dir = os.path.abspath(args.data_dir) if args.data_dir else config.get("data_dir")
+    _expect_in_use(given, settings)
+    cli.check_data_dir(settings.dataset, args.data_dir)
+    data_dir = config.get("data_dir")
+    if args.data_dir is not None:
+        data_dir = os.path.abspath(os.path.expanduser(args.data_dir)) if args.data_dir else ""
     version = {"pyconv": pyconv.__version__, "recipe": name, "data_dir": data_dir}
     return recipe, settings, {**version, "settings": dataclasses.asdict(settings)}
 
 
-def start(args, config, model):
-    """Return a new run folder and its callbacks."""
-    run = RunFolder.create(args.run_dir, config)
-    return run, watch(run)
+def _expect_in_use(given, settings):
+    """Refuse options that the other settings leave without effect."""
+    if "momentum" in given and settings.optimizer != "sgd":
+        raise ValueError(
+            f"[train] --momentum works with --optimizer sgd, the optimizer is {settings.optimizer}"
+        )
+    for name in ("rotation", "shift", "horizontal_flip"):
+        if name in given and not settings.augment:
+            raise ValueError(f"[train] {flag(name)} works with --augment, which is off")
 
 
-def resume(args, config, model):
-    """Put the model where the run stopped; return the run and its callbacks, restored."""
-    run = RunFolder.open(args.resume)
-    arrays, metadata = checkpoint.load(run.last)
-    # What the settings say of the optimizer now, which is what they said then unless options changed it.
-    state = {**metadata["training"], "optimizer": serialize(model.optimizer)}
-    model.set_training_state(arrays, state)
-    old, new, position = run.config["settings"], config["settings"], model.position
-    changed = [name for name in _FIXED_WITHIN_AN_EPOCH if old[name] != new[name]]
+def start(run, config):
+    """Write a new run's config; return its callbacks."""
+    run.config = config
+    run.write_config()
+    return watch(run)
+
+
+def resume(run, saved, config, model):
+    """Put the model where the run stopped; return its callbacks, restored. Only history.csv is written."""
+    arrays, metadata = saved
+    old, new = metadata["run"]["settings"], config["settings"]
+    with checkpoint.reading(run.last):
+        # The settings say what the optimizer is; what they said then, unless options changed it.
+        state = dict(metadata["training"], optimizer=serialize(model.optimizer))
+        state["optimizer_state"] = dict(state["optimizer_state"], learning_rate=None)
+        model.set_training_state(arrays, state)
+        position = model.position
+        changed = [name for name in _FIXED_WITHIN_AN_EPOCH if old[name] != new[name]]
+        watchers = watch(run, append=True)
+        callbacks.CallbackList(watchers).set_state(metadata["callbacks"])
+        history = next(watcher for watcher in watchers if isinstance(watcher, callbacks.History))
+        if history.epoch != list(range(position.epoch)):
+            raise TypeError(f"its history has epochs {history.epoch}, expected {position.epoch} of them")
     if position.step and changed:
         raise ValueError(
             f"[train] the run stopped within epoch {position.epoch + 1}, expected no new {', '.join(changed)}"
         )
     if position.epoch >= new["epochs"]:
         raise ValueError(f"[train] the run has its {position.epoch} epochs already; name more with --epochs")
-    if new["learning_rate"] != old["learning_rate"] and new["schedule"] == "constant":
-        model.optimizer.learning_rate = new["learning_rate"]
-    run.config = config
-    run.write_config()
-    run.keep_history(position.epoch)
-    watchers = watch(run, append=True)
-    callbacks.CallbackList(watchers).set_state(metadata["callbacks"])
+    run.write_history(history.epoch, history.history)
     where = f", step {position.step + 1}" if position.step else ""
     print(f"continuing {run.path} at epoch {position.epoch + 1}{where}")
-    return run, watchers
+    return watchers
 
 
 def watch(run, append=False):
@@ -147,27 +208,41 @@ def watch(run, append=False):
     return [
         callbacks.CSVLogger(run.history, append=append),
         callbacks.ModelCheckpoint(run.best, monitor="val_accuracy", save_best_only=True),
+        callbacks.History(),
     ]
 
 
 class SaveLast(callbacks.Callback):
-    """Writes model, training state and the other callbacks' states, at first and after each epoch."""
+    """Writes last.safetensors, after the first step and after each epoch; then the config, where it is new.
 
-    def __init__(self, path, others):
-        self._path = path
+    A training whose first step fails has thus changed nothing, and one that dies later has its options saved.
+    """
+
+    def __init__(self, run, config, others):
+        self._run = run
+        self._config = config
         self._others = callbacks.CallbackList(others)
+        self._saved = False
 
-    def on_train_begin(self, logs=None):
-        self.save()
+    def reads_batch(self):
+        return not self._saved
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self._saved:
+            self.save()
 
     def on_epoch_end(self, epoch, logs=None):
         self.save()
 
     def save(self):
-        """Write the file, atomically."""
+        """Write model, training state, the other callbacks' states and the config, in one step."""
         arrays, state = self.model.training_state()
-        metadata = {"model": json.loads(self.model.to_json()), "training": state}
-        checkpoint.save(self._path, arrays, {**metadata, "callbacks": self._others.get_state()})
+        metadata = {"model": json.loads(self.model.to_json()), "training": state, "run": self._config}
+        checkpoint.save(self._run.last, arrays, {**metadata, "callbacks": self._others.get_state()})
+        self._saved = True
+        if self._run.config != self._config:
+            self._run.config = self._config
+            self._run.write_config()
 
 
 def describe(model, machine, dataset, classes, train, validation, test):

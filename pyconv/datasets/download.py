@@ -1,11 +1,13 @@
 """Downloads of known files: mirrors tried in turn, resumed where the last attempt ended, checked by hash."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import http.client
 import os
 import re
+import socket
 import ssl
 import sys
 import urllib.error
@@ -20,9 +22,10 @@ class DownloadError(OSError):
 
 
 class _MirrorError(Exception):
-    def __init__(self, reason, wrong=False):
+    def __init__(self, reason, wrong=False, offline=False):
         super().__init__(reason)
         self.wrong = wrong  # the mirror has another file: no use asking it again
+        self.offline = offline  # nobody answered
 
 
 def cache_folder():
@@ -36,8 +39,8 @@ def fetch(filename, urls, *, sha256, size, folder, hint="", stall_seconds=20.0):
     """Return the path of `filename` in `folder`, downloaded from the first of `urls` that gives it.
 
     What has come is kept as `filename.part` when a mirror fails, and the next one (or the next call) goes on
-    from there. Rounds over the mirrors end when one brings nothing new. A file that is already in place has
-    been checked when it came, and is returned without a look at the network. Processes take turns.
+    from there. Rounds over the mirrors end when one brings nothing new. A file that is already in place is
+    hashed again, and returned without a look at the network; a damaged one is replaced. Processes take turns.
 
     Args:
         filename: name of the file in `folder`.
@@ -55,9 +58,12 @@ def fetch(filename, urls, *, sha256, size, folder, hint="", stall_seconds=20.0):
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / filename, folder / f"{filename}.part"
     with _lock(folder / f"{filename}.lock"):
-        reasons, best = {}, -1
+        reasons, best, damaged = {}, -1, ""
         if target.exists():  # perhaps since another process had its turn
-            return target
+            if _size(target) == size and _digest(target) == sha256:
+                return target
+            damaged = f"the one that is there is damaged ({_size(target):,} bytes); "
+            _say(f"{target} is damaged, downloading it again")
         while _size(part) > best:
             best = _size(part)
             for url in urls:
@@ -71,11 +77,11 @@ def fetch(filename, urls, *, sha256, size, folder, hint="", stall_seconds=20.0):
                 else:
                     os.replace(part, target)
                     return target
+    offline = "this machine seems to be offline: " if all(r.offline for r in reasons.values()) else ""
     tried = "\n".join(f"  {url}: {reason}" for url, reason in reasons.items())
     kept = f"\n{_size(part):,} of {size:,} bytes are kept in {part}." if part.exists() else ""
-    raise DownloadError(
-        f"[download] no mirror gave {target} ({size:,} bytes):\n{tried}{kept}\n{hint}".rstrip()
-    )
+    what = f"{offline}{damaged}no mirror gave {target} ({size:,} bytes)"
+    raise DownloadError(f"[download] {what}:\n{tried}{kept}\n{hint}".rstrip())
 
 
 def _fetch_from(url, part, sha256, size, stall_seconds):
@@ -111,7 +117,7 @@ def _receive(url, part, size, stall_seconds):
             offset = _check_headers(response, offset, size)
             with open(part, "r+b" if offset else "wb") as file, _progress(part.stem, offset, size) as report:
                 begin = file.seek(offset)
-                while piece := response.read1(PIECE):
+                while piece := _read(response):
                     offset += file.write(piece)
                     report(len(piece))
                     if offset > size:
@@ -124,14 +130,32 @@ def _receive(url, part, size, stall_seconds):
         error.close()
         raise _MirrorError(f"HTTP {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
-        raise _MirrorError(str(error.reason)) from error
+        raise _MirrorError(str(error.reason), offline=_is_offline(error.reason)) from error
     except (http.client.HTTPException, ConnectionError, ssl.SSLError) as error:
         raise _MirrorError(
             f"{type(error).__name__}: {error}, at {_size(part):,} of {size:,} bytes"
         ) from error
+    except OSError as error:  # of the disk
+        error.filename = error.filename or str(part)
+        raise
     if offset < size:
         raise _MirrorError(f"ended after {offset:,} of {size:,} bytes")
     return begin
+
+
+def _read(response):
+    try:
+        return response.read1(PIECE)
+    except (TimeoutError, ConnectionError, ssl.SSLError):
+        raise
+    except OSError as error:  # "no route to host" and the like
+        raise ConnectionError(str(error)) from error
+
+
+def _is_offline(reason):
+    """Whether a connection failed for want of a network: no name server, or no way there."""
+    unreachable = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
+    return isinstance(reason, socket.gaierror) or getattr(reason, "errno", None) in unreachable
 
 
 def _check_headers(response, offset, size):
@@ -175,6 +199,8 @@ def _lock(path):
         except BlockingIOError:
             _say(f"{path.stem}: waiting for the process that downloads it")
             fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks: the hash tells what two at once have spoilt
+            pass
         yield  # closing the file unlocks it; the file stays, since another process may wait on it
 
 

@@ -1,13 +1,16 @@
 """What every recipe's settings share, and what they mean for the optimizer and the augmentation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
-from pyconv import optimizers, schedules
+from pyconv import arguments, optimizers, schedules
 from pyconv.preprocessing import Augmentation
 
 DATASETS = ("cifar10", "shapes")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+
+
+_CHECKS = {int: arguments.integer, float: arguments.number, bool: arguments.flag}
 
 
 def _setting(default, text, *, flag=None, choices=None):
@@ -39,15 +42,30 @@ class Settings:
         for name in ("dataset", "optimizer", "schedule"):
             choices = Settings.__dataclass_fields__[name].metadata["choices"]
             self._expect(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+        for one in fields(self):
+            if one.type in _CHECKS:
+                _CHECKS[one.type](getattr(self, one.name), one.name, "settings")
         self._expect("epochs", self.epochs >= 1, "at least 1")
         self._expect("batch_size", self.batch_size >= 1, "at least 1")
+        self._expect("learning_rate", self.learning_rate >= 0, "at least 0")
+        self._expect("momentum", 0 <= self.momentum <= 1, "a number in [0, 1]")
         self._expect("warmup_epochs", self.warmup_epochs >= 0, "at least 0")
+        self._expect("warmup_epochs", self.warmup_epochs <= self.epochs, f"at most the {self.epochs} epochs")
+        self._expect("l2", self.l2 >= 0, "at least 0")
+        self._expect("dropout", 0 <= self.dropout < 1, "a fraction in [0, 1)")
+        self._expect("rotation", 0 <= self.rotation <= 360, "degrees in [0, 360]")
+        self._expect("shift", 0 <= self.shift < 1, "a fraction in [0, 1)")
         self._expect("validation_split", 0 <= self.validation_split < 1, "a fraction in [0, 1)")
         self._expect("seed", 0 <= self.seed < 2**64, "an integer in [0, 2**64)")
 
     def _expect(self, name, holds, expected):
         if not holds:
             raise ValueError(f"[settings] {name} is {getattr(self, name)!r}, expected {expected}")
+
+
+def flag(name):
+    """Return the option of the command line that sets `name`."""
+    return Settings.__dataclass_fields__[name].metadata["flag"] or "--" + name.replace("_", "-")
 
 
 def make_optimizer(settings, steps_per_epoch):

@@ -1,7 +1,10 @@
 """Downloads against a local server that stalls, cuts, lies, ignores Range and has the wrong file."""
 
+import fcntl
 import hashlib
 import http.server
+import os
+import socket
 import threading
 import time
 
@@ -238,3 +241,40 @@ def test_progress_bar_on_a_terminal(get, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     get("good")
     assert "100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [OTHER, CONTENT[:-1], b""])
+def test_a_damaged_file_in_place_is_replaced(get, server, tmp_path, capsys, content):
+    (tmp_path / "file.bin").write_bytes(content)
+    with pytest.raises(DownloadError, match=rf"the one that is there is damaged \({len(content):,} bytes\)"):
+        get("missing")
+    assert get("good") == CONTENT
+    assert f"{tmp_path / 'file.bin'} is damaged, downloading it again" in capsys.readouterr().err
+
+
+def test_offline_is_said_first(tmp_path, monkeypatch):
+    def resolve(*arguments, **options):
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(
+        DownloadError, match=r"^\[download\] this machine seems to be offline: no mirror gave"
+    ):
+        fetch("file.bin", ["http://example.org/x"], sha256=SHA256, size=SIZE, folder=tmp_path)
+
+
+def test_a_full_disk_is_no_fault_of_the_mirror(get, monkeypatch, tmp_path):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*file\.bin\.part"):
+        get("good", "good")
+
+
+def test_a_file_system_without_locks(get, monkeypatch):
+    def unsupported(*arguments):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    assert get("good") == CONTENT
