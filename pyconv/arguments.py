@@ -1,9 +1,10 @@
 """What callers hand in, checked: one rule a kind of value, one form of message.
 
-Each function returns the value as Python's own type. A value of another kind raises TypeError, one out of range
-ValueError; both say `[op] name is VALUE, expected ...`. Arrays are checked in `ops/arguments.py`.
+Each function returns the value as Python's own type. A value of another kind raises TypeError, one out of
+range ValueError; both say `[op] name is VALUE, expected ...`. Arrays are checked in `ops/arguments.py`.
 """
 
+import math
 import numbers
 import os
 
@@ -22,21 +23,28 @@ def integer(value, name, op, *, least=None, most=None):
     return int(value)
 
 
-def number(value, name, op, *, least=None, most=None, above=None, below=None):
-    """Return a finite real number as a float: in [least, most], greater than `above`, less than `below`."""
-    expected = _range("a number", least, most, above, below)
+def number(value, name, op, *, least=None, most=None, above=None, below=None, also=""):
+    """Return a finite real number as a float: in [least, most], greater than `above`, less than `below`.
+
+    `also` says what else the caller takes, for the message.
+    """
+    expected = _range("a number", least, most, above, below) + (f" or {also}" if also else "")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(_message(op, name, value, expected))
+    try:
+        real = float(value)
+    except OverflowError:
+        real = math.inf
     holds = (
-        abs(float(value)) < float("inf")
-        and (least is None or value >= least)
-        and (most is None or value <= most)
-        and (above is None or value > above)
-        and (below is None or value < below)
+        abs(real) < math.inf
+        and (least is None or real >= least)
+        and (most is None or real <= most)
+        and (above is None or real > above)
+        and (below is None or real < below)
     )
     if not holds:  # NaN too
         raise ValueError(_message(op, name, value, expected))
-    return float(value)
+    return real
 
 
 def flag(value, name, op):

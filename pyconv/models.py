@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from pyconv import _core, fitting, losses, optimizers, saving, training
+from pyconv import _core, fitting, losses, names, optimizers, saving, training
 from pyconv.callbacks import CallbackList, History
 from pyconv.data import ArrayFeed, IterableFeed, as_images, positive, split
 from pyconv.layers.base import Layer, snake_case
@@ -502,3 +502,7 @@ def _numbered(base, start):
 
 model_from_json = saving.model_from_json
 load_model = saving.load_model
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, ("Sequential", "load_model", "model_from_json"))

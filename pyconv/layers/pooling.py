@@ -1,8 +1,8 @@
 """Max, average and global average pooling."""
 
 from pyconv import _core
+from pyconv.layers import arguments
 from pyconv.layers.base import Layer
-from pyconv.layers.conv2d import pair
 
 
 class _Pooling2D(Layer):
@@ -10,9 +10,10 @@ class _Pooling2D(Layer):
 
     def __init__(self, pool_size=(2, 2), strides=None, padding="valid", input_shape=None, name=None):
         super().__init__(name)
-        self.pool_size = pair(pool_size)
-        self.strides = self.pool_size if strides is None else pair(strides)
-        self.padding = padding
+        op = type(self).__name__
+        self.pool_size = arguments.pair(pool_size, "pool_size", op)
+        self.strides = self.pool_size if strides is None else arguments.pair(strides, "strides", op)
+        self.padding = arguments.padding(padding, op)
         self.declare_input(input_shape)
 
     @property
