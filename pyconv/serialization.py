@@ -33,11 +33,20 @@ class Configurable(Guarded):
             )
 
     def __repr__(self):
-        parameters, config = inspect.signature(type(self)).parameters, self.get_config()
-        given = {
-            n: deserialize(v) for n, v in config.items() if n not in parameters or v != parameters[n].default
-        }
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+        parameters, config = inspect.signature(type(self)).parameters, self.get_config().items()
+        given = {name: value for name, value in config if not _is_default(value, parameters.get(name))}
+        arguments = ", ".join(f"{name}={deserialize(value)!r}" for name, value in given.items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def _is_default(value, parameter):
+    """Whether a value of a config is what the constructor takes by default."""
+    default = parameter.default if parameter else None
+    if isinstance(value, dict) and isinstance(default, str):
+        return value == {"class_name": value.get("class_name"), "config": {}} and (
+            value["class_name"].lower() == default.replace("_", "")
+        )
+    return value == (list(default) if isinstance(default, tuple) else default)
 
 
 def serialize(value):

@@ -36,6 +36,14 @@ def padding(value, op):
     return sides if nested[0] else sides[0]
 
 
+def sides(pixels):
+    """Return what `padding` gave as ((top, bottom), (left, right)); zeros for its names."""
+    if isinstance(pixels, str):
+        return (0, 0), (0, 0)
+    rows = pixels if isinstance(pixels, list) else [pixels, pixels]
+    return tuple(tuple(side) if isinstance(side, list) else (side, side) for side in rows)
+
+
 def shape(value, name, op):
     """Return the shape of one example, without the batch, as a tuple of at most 2**31 - 1 numbers."""
     expected = "expected sizes without the batch, like (32, 32, 3)"

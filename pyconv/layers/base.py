@@ -57,16 +57,7 @@ class Parameter(Guarded):
 
     def checked(self, value, op="assign"):
         """Return `value` as float32 of the parameter's shape. Raises TypeError and ValueError."""
-        try:
-            array = np.asarray(value)
-        except ValueError:  # rows of different lengths
-            raise ValueError(f"[{op}] {self.name} has shape {self.shape}, got {kind_of(value)}") from None
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"[{op}] the value of {self.name} is {shown(value)}, expected numbers")
-        if array.shape != self.shape:
-            raise ValueError(f"[{op}] {self.name} has shape {self.shape}, the value has {array.shape}")
-        with np.errstate(over="ignore"):
-            return array.astype(np.float32)
+        return _as_float32(value, self.shape, f"[{op}] {self.name}")
 
     def move(self, tensor):
         """Keep the values in `tensor` from now on."""
@@ -234,6 +225,7 @@ class Layer(Configurable):
         purpose = _core.PHILOX_WEIGHTS + 16 * self.place + len(self.parameters)
         try:
             value = initializers.get(initializer)(shape, seed=self._seed, purpose=purpose)
+            value = _as_float32(value, shape, f"[{self.name}] {name}")
             parameter = Parameter(name, value, trainable=trainable, regularizer=regularizer)
         except MemoryError:
             raise MemoryError(
@@ -271,12 +263,12 @@ class Layer(Configurable):
         self.declared_shape = None if shape is None else arguments.shape(shape, "input_shape", op)
 
     @contextlib.contextmanager
-    def named_errors(self, op):
+    def named_errors(self):
         """Name the layer instead of the op in the errors of a shape rule."""
         try:
             yield
         except ValueError as error:
-            raise ValueError(str(error).replace(f"[{op}]", f"[{self.label}]", 1)) from None
+            raise ValueError(f"[{self.label}]{str(error).partition(']')[2]}") from None
 
     def check_rank(self, input_shape, rank, layout):
         """Refuse inputs of another rank."""
@@ -324,6 +316,20 @@ def assign_all(parameters, weights, op):
     values = [p.checked(value, "set_weights") for p, value in zip(parameters, weights, strict=True)]
     for parameter, value in zip(parameters, values, strict=True):
         parameter.assign(value)
+
+
+def _as_float32(value, shape, subject):
+    """Return the values of a parameter as an array; `subject` begins the error of those that do not fit."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{subject} has shape {shape}, the value is {kind_of(value)}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{subject} has shape {shape}, the value is {shown(value)}, expected numbers")
+    if array.shape != tuple(shape):
+        raise ValueError(f"{subject} has shape {shape}, the value has {array.shape}")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, copy=False)
 
 
 def _as_batch(x, op):

@@ -78,7 +78,7 @@ class Conv2D(Layer):
 
     def output_shape(self, input_shape):
         self.check_rank(input_shape, 3, "(H, W, C_in)")
-        with self.named_errors("conv2d"):
+        with self.named_errors():
             shape = _core.conv2d_output_shape(
                 (1, *input_shape), self._kernel_shape(input_shape), **self._geometry
             )

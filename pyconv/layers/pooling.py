@@ -14,6 +14,9 @@ class _Pooling2D(Layer):
         self.pool_size = arguments.pair(pool_size, "pool_size", op)
         self.strides = self.pool_size if strides is None else arguments.pair(strides, "strides", op)
         self.padding = arguments.padding(padding, op)
+        sides = arguments.sides(self.padding)
+        inside = all(pad < size for pads, size in zip(sides, self.pool_size, strict=True) for pad in pads)
+        self._expect("padding", inside, f"less than pool_size, {self.pool_size}: no window of padding alone")
         self.declare_input(input_shape)
 
     @property
@@ -22,7 +25,7 @@ class _Pooling2D(Layer):
 
     def output_shape(self, input_shape):
         self.check_rank(input_shape, 3, "(H, W, C)")
-        with self.named_errors("pool2d"):
+        with self.named_errors():
             return _core.pool2d_output_shape((1, *input_shape), **self._geometry)[1:]
 
 
