@@ -29,6 +29,8 @@ if _core.__version__ != __version__:
         "two installations are mixed. In a checkout, run pip install . again"
     )
 
+from pyconv import names
+
 Tensor = _core.Tensor
 empty_cache = _core.empty_cache
 from_dlpack = _core.from_dlpack
@@ -54,6 +56,7 @@ _SUBMODULES = (
     "initializers",
     "layers",
     "losses",
+    "metrics",
     "models",
     "ops",
     "optimizers",
@@ -83,7 +86,7 @@ def __getattr__(name):
         return getattr(importlib.import_module(_LAZY[name]), name)
     if name in _SUBMODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise names.missing(__name__, name, __all__)
 
 
 def __dir__():

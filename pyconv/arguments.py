@@ -4,6 +4,7 @@ Each function returns the value as Python's own type. A value of another kind ra
 range ValueError; both say `[op] name is VALUE, expected ...`. Arrays are checked in `ops/arguments.py`.
 """
 
+import math
 import numbers
 import os
 
@@ -22,21 +23,28 @@ def integer(value, name, op, *, least=None, most=None):
     return int(value)
 
 
-def number(value, name, op, *, least=None, most=None, above=None, below=None):
-    """Return a finite real number as a float: in [least, most], greater than `above`, less than `below`."""
-    expected = _range("a number", least, most, above, below)
+def number(value, name, op, *, least=None, most=None, above=None, below=None, also=""):
+    """Return a finite real number as a float: in [least, most], greater than `above`, less than `below`.
+
+    `also` says what else the caller takes, for the message.
+    """
+    expected = _range("a number", least, most, above, below) + (f" or {also}" if also else "")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(_message(op, name, value, expected))
+    try:
+        real = float(value)
+    except OverflowError:
+        real = math.inf
     holds = (
-        abs(float(value)) < float("inf")
-        and (least is None or value >= least)
-        and (most is None or value <= most)
-        and (above is None or value > above)
-        and (below is None or value < below)
+        abs(real) < math.inf
+        and (least is None or real >= least)
+        and (most is None or real <= most)
+        and (above is None or real > above)
+        and (below is None or real < below)
     )
     if not holds:  # NaN too
         raise ValueError(_message(op, name, value, expected))
-    return float(value)
+    return real
 
 
 def flag(value, name, op):
@@ -61,16 +69,6 @@ def seed(value, op, name="seed"):
             raise ValueError(_message(op, name, value, "an integer in [0, 2**64)"))
         return int(value)
     raise TypeError(_message(op, name, value, "an integer in [0, 2**64)"))
-
-
-def extents(value, name, op):
-    """Return a shape without its batch as a tuple of ints: (H, W, C), or Keras' (None, H, W, C)."""
-    if not isinstance(value, (list, tuple)) or not value:
-        raise TypeError(_message(op, name, value, "a shape without the batch, such as (32, 32, 3)"))
-    value = value[1:] if value[0] is None else value
-    if not value:
-        raise ValueError(_message(op, name, value, "a shape without the batch, such as (32, 32, 3)"))
-    return tuple(integer(extent, name, op, least=1) for extent in value)
 
 
 def path(value, name, op):

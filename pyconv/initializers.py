@@ -4,15 +4,31 @@ import math
 
 import numpy as np
 
-from pyconv import _core
+from pyconv import _core, names
+from pyconv.arguments import number
 from pyconv.serialization import Configurable, find
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "Ones",
+    "Zeros",
+    "get",
+]
 
 # Standard deviation of a unit normal distribution truncated at two standard deviations.
 _TRUNCATED_DEVIATION = 0.87962566103423978
+_LARGEST = 3.4e38  # about what float32 holds
 
 
 class Initializer(Configurable):
     """A rule for the initial values of a parameter."""
+
+    settable = ()
 
     def __call__(self, shape, *, seed, purpose):
         """Return a float32 array; `seed` and `purpose` (PHILOX_WEIGHTS + its place) key the draw."""
@@ -37,7 +53,7 @@ class Constant(Initializer):
     """All `value`."""
 
     def __init__(self, value=0.0):
-        self.value = value
+        self.value = number(value, "value", "Constant", least=-_LARGEST, most=_LARGEST)
 
     def __call__(self, shape, *, seed=0, purpose=0):
         return np.full(shape, self.value, np.float32)
@@ -134,6 +150,10 @@ _CLASSES = {
 }
 
 
-def get(identifier):
+def get(identifier, subject="[initializer] unknown initializer"):
     """Return the initializer that `identifier` (an instance, a Keras name, a config or None) means."""
-    return find(identifier, _CLASSES, "initializer")
+    return find(identifier, _CLASSES, Initializer, subject, "initializers")
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

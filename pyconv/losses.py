@@ -1,9 +1,19 @@
 """Training losses, by Keras' names. The kernel fuses them with the softmax before them."""
 
+from pyconv import names
+from pyconv.arguments import flag, number
 from pyconv.serialization import Configurable, find
 
+__all__ = ["CategoricalCrossentropy", "Loss", "SparseCategoricalCrossentropy", "get"]
 
-class CategoricalCrossentropy(Configurable):
+
+class Loss(Configurable):
+    """A loss: `sparse`, `from_logits` and `label_smoothing` say what the one kernel there is computes."""
+
+    settable = ()
+
+
+class CategoricalCrossentropy(Loss):
     """Cross-entropy in nats, averaged over the batch; targets (N, K): one-hot rows or probabilities.
 
     `from_logits=False` (Keras' default) asks for a model that ends in a softmax, which the loss then
@@ -14,19 +24,19 @@ class CategoricalCrossentropy(Configurable):
     sparse = False
 
     def __init__(self, from_logits=False, label_smoothing=0.0):
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
-        self._expect("label_smoothing", 0 <= label_smoothing < 1, "a number in [0, 1)")
+        op = type(self).__name__
+        self.from_logits = flag(from_logits, "from_logits", op)
+        self.label_smoothing = number(label_smoothing, "label_smoothing", op, least=0, below=1)
 
 
-class SparseCategoricalCrossentropy(Configurable):
+class SparseCategoricalCrossentropy(Loss):
     """`CategoricalCrossentropy` for integer labels, (N,) or (N, 1)."""
 
     sparse = True
     label_smoothing = 0.0
 
     def __init__(self, from_logits=False):
-        self.from_logits = from_logits
+        self.from_logits = flag(from_logits, "from_logits", type(self).__name__)
 
 
 _CLASSES = {
@@ -39,4 +49,8 @@ def get(identifier):
     """Return the loss that `identifier` (an instance, a Keras name or a config) means."""
     if identifier is None:
         raise ValueError(f"[loss] loss is None, expected one of {', '.join(_CLASSES)}")
-    return find(identifier, _CLASSES, "loss")
+    return find(identifier, _CLASSES, Loss, "[loss] unknown loss", "losses")
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

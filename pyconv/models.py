@@ -4,8 +4,20 @@ import contextlib
 import json
 import threading
 import weakref
+from typing import ClassVar
 
-from pyconv import _core, arguments, evaluation, fitting, losses, optimizers, sanity, saving, training
+from pyconv import (
+    _core,
+    arguments,
+    evaluation,
+    fitting,
+    losses,
+    names,
+    optimizers,
+    sanity,
+    saving,
+    training,
+)
 from pyconv.callbacks import CallbackList, History
 from pyconv.data import as_images, is_array
 from pyconv.fit_arguments import (
@@ -17,12 +29,13 @@ from pyconv.fit_arguments import (
     validation_feed,
     watchers,
 )
+from pyconv.layers.arguments import shape as example_shape
 from pyconv.layers.base import Layer, snake_case
 from pyconv.layers.residual import chain_shape
 from pyconv.metrics import resolve as resolve_metrics
 from pyconv.preprocessing.augmentation import Augmentation
 from pyconv.serialization import Configurable, serialize
-from pyconv.summary import plan_text, summary_text
+from pyconv.summary import line, plan_text, summary_html, summary_text
 from pyconv.turns import Turns
 from pyconv.utils import random_seed
 
@@ -38,6 +51,13 @@ class Sequential(Configurable):
         seed: integer in [0, 2**64): keys initial weights, shuffles, augmentation and dropout. None: one of
             its own, drawn from `pyconv.utils.set_random_seed`'s.
     """
+
+    settable = ("history", "interrupted", "name", "passes", "position", "single_steps", "stop_training")
+    set_by: ClassVar[dict] = {
+        **dict.fromkeys(("optimizer", "loss", "metric_names", "fuse"), "compile"),
+        **dict.fromkeys(("device", "hyper", "rng", "totals", "evaluation_totals"), "to"),
+        "layers": "add",
+    }
 
     def __init__(self, layers=(), name=None, seed=None):
         self.layers = []
@@ -105,7 +125,9 @@ class Sequential(Configurable):
         """Make the parameters for examples of `input_shape`: (H, W, C), or Keras' (None, H, W, C)."""
         if not self.layers:
             raise ValueError("[build] the model has no layers")
-        shape = arguments.extents(input_shape, "input_shape", "build")
+        if isinstance(input_shape, (list, tuple)) and input_shape and input_shape[0] is None:
+            input_shape = input_shape[1:]
+        shape = example_shape(input_shape, "input_shape", "build")
         place = 0
         for layer in self.layers:
             place = layer.ensure_built(shape, seed=self.seed, place=place)
@@ -123,8 +145,8 @@ class Sequential(Configurable):
         return self.parameters
 
     @property
-    def _moves(self):
-        return tuple(p.moves for p in self.parameters)
+    def _plan_key(self):
+        return tuple(layer.plan_key for layer in self.layers)
 
     @property
     def trainable_parameters(self):
@@ -197,6 +219,12 @@ class Sequential(Configurable):
                 self.prepare_training()
                 print_fn(plan_text("Training step", batch, self.training_plan(batch, (batch.size,))))
 
+    def __repr__(self):
+        return line(self)
+
+    def _repr_html_(self):
+        return summary_html(self)
+
     # ---- where it computes
 
     def to(self, device):
@@ -221,10 +249,11 @@ class Sequential(Configurable):
 
     def _make_state(self, device):
         """Make what kernels read and write beside parameters, on `device`."""
-        self.totals, self.evaluation_totals = training.Totals(device), training.Totals(device)
-        self.rng = training.new_rng(device)
-        self.hyper = _core.empty((4,), "float32", device)
-        self.device = device
+        with self._open():
+            self.totals, self.evaluation_totals = training.Totals(device), training.Totals(device)
+            self.rng = training.new_rng(device)
+            self.hyper = _core.empty((4,), "float32", device)
+            self.device = device
 
     def _move_parameters(self):
         for parameter in self.parameters:
@@ -260,7 +289,8 @@ class Sequential(Configurable):
         _OWNERS[optimizer] = weakref.ref(self)
         if optimizer is not self.optimizer:
             self._flat = None  # with its slots
-        self.optimizer, self.loss, self.metric_names, self.fuse = optimizer, loss, metrics, fuse
+        with self._open():
+            self.optimizer, self.loss, self.metric_names, self.fuse = optimizer, loss, metrics, fuse
         self.position = fitting.Position()
         self._plans.clear()
 
@@ -498,12 +528,11 @@ class Sequential(Configurable):
                 fused=fused,
             )
 
-        frozen = tuple(layer.frozen for layer in self.layers)
-        return self._plans.get(("train", batch, target_shape, frozen, fused, self._moves), make)
+        return self._plans.get(("train", batch, target_shape, fused, self._plan_key), make)
 
     def evaluation_plan(self, batch, target_shape, totals):
         return self._plans.get(
-            ("evaluate", batch, target_shape, self._moves),
+            ("evaluate", batch, target_shape, self._plan_key),
             lambda: training.evaluation_plan(
                 self.layers, batch, self.loss, target_shape, totals, fused=self.fuse
             ),
@@ -511,7 +540,7 @@ class Sequential(Configurable):
 
     def prediction_plan(self, batch):
         return self._plans.get(
-            ("predict", batch, self._moves),
+            ("predict", batch, self._plan_key),
             lambda: training.prediction_plan(self.layers, batch, fused=self.fuse),
         )
 
@@ -616,3 +645,7 @@ def _numbered(base, start):
 
 model_from_json = saving.model_from_json
 load_model = saving.load_model
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, ("Sequential", "load_model", "model_from_json"))

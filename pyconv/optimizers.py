@@ -4,9 +4,13 @@ import math
 
 import numpy as np
 
-from pyconv import _core
+from pyconv import _core, names
+from pyconv.arguments import flag, integer, number
+from pyconv.attributes import Checked
 from pyconv.schedules import LearningRateSchedule
 from pyconv.serialization import Configurable, find, serialize
+
+__all__ = ["SGD", "Adam", "Optimizer", "get"]
 
 
 class Optimizer(Configurable):
@@ -17,6 +21,8 @@ class Optimizer(Configurable):
     """
 
     slots = ()
+    settable = ()
+    iterations = Checked(integer, least=0)
 
     def __init__(self, learning_rate):
         self.iterations = 0
@@ -26,19 +32,21 @@ class Optimizer(Configurable):
     def learning_rate(self):
         """The learning rate of the next step; a number or a schedule can be set."""
         rate = self._learning_rate
-        return float(rate(self.iterations)) if isinstance(rate, LearningRateSchedule) else rate
+        if not isinstance(rate, LearningRateSchedule):
+            return rate
+        return number(
+            rate(self.iterations), f"the rate at step {self.iterations}", type(rate).__name__, least=0
+        )
 
     @learning_rate.setter
     def learning_rate(self, rate):
         if isinstance(rate, LearningRateSchedule):
             self._learning_rate = rate
             return
+        op = type(self).__name__
         if hasattr(self, "_learning_rate"):
-            self.expect_settable_rate(type(self).__name__, f" to {rate!r}")
-        self._learning_rate = float(rate)
-        self._expect(
-            "learning_rate", 0 <= self._learning_rate < math.inf, "a number of at least 0 or a schedule"
-        )
+            self.expect_settable_rate(op, f" to {rate!r}")
+        self._learning_rate = number(rate, "learning_rate", op, least=0, also="a LearningRateSchedule")
 
     def expect_settable_rate(self, op, to=""):
         """Raise TypeError where the learning rate follows a schedule, and cannot be set."""
@@ -83,15 +91,15 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    beta_1 = Checked(number, least=0, below=1)
+    beta_2 = Checked(number, least=0, below=1)
+    epsilon = Checked(number, above=0)
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
         super().__init__(learning_rate)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        self._expect("beta_1", 0 <= beta_1 < 1, "a number in [0, 1)")
-        self._expect("beta_2", 0 <= beta_2 < 1, "a number in [0, 1)")
-        self._expect("epsilon", epsilon > 0, "a number greater than 0")
 
     def hyper(self):
         """Return {alpha, beta_1, beta_2, epsilon} for the next step."""
@@ -113,10 +121,24 @@ class SGD(Optimizer):
 
     def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False):
         super().__init__(learning_rate)
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self._expect("momentum", 0 <= momentum <= 1, "a number in [0, 1]")
+        self._momentum = number(momentum, "momentum", "SGD", least=0, most=1)
+        self.nesterov = flag(nesterov, "nesterov", "SGD")
         self.slots = ("velocity",) if momentum else ()
+
+    @property
+    def momentum(self):
+        """The momentum of the next step. It can be set, but not from 0 nor to it: the slot stays."""
+        return self._momentum
+
+    @momentum.setter
+    def momentum(self, value):
+        value = number(value, "momentum", "SGD", least=0, most=1)
+        if bool(value) != bool(self._momentum):
+            raise ValueError(
+                f"[SGD] momentum is {self._momentum} and cannot become {value}: "
+                "the velocity is there from the start or never; make a new SGD"
+            )
+        self._momentum = value
 
     def hyper(self):
         """Return {learning_rate, momentum, 0, 0} for the next step."""
@@ -131,4 +153,9 @@ def get(identifier):
     """Return the optimizer that `identifier` (an instance, "adam", "sgd" or a config) means."""
     if identifier is None:
         raise ValueError("[optimizer] optimizer is None, expected one of adam, sgd")
-    return find(identifier, {"adam": Adam, "sgd": SGD}, "optimizer")
+    classes = {"adam": Adam, "sgd": SGD}
+    return find(identifier, classes, Optimizer, "[optimizer] unknown optimizer", "optimizers")
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

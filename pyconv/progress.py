@@ -1,13 +1,15 @@
 """How a training shows: a bar on a terminal or in a notebook, plain lines elsewhere; always on stderr."""
 
+import dataclasses
 import os
 import sys
 import time
-import warnings
 
 from pyconv.callbacks import Callback
 
 _BAR_SECONDS = 0.1  # between two updates of a bar
+_BAR_CELLS = 16
+_NOTEBOOK_COLUMNS = 100
 _LINE_SECONDS = 30.0  # between two plain lines within an epoch
 _UNSHOWN = ("data_loss", "val_data_loss", "learning_rate")
 
@@ -15,11 +17,17 @@ _UNSHOWN = ("data_loss", "val_data_loss", "learning_rate")
 class Progress(Callback):
     """Shows epoch, loss, metrics, speed and the time left. `verbose` 2: lines even where a bar could be.
 
+    The loss shown is the one that training minimises, with the regularizers' penalty; the logs' "data_loss",
+    the loss without it, goes to the history alone.
+
     Reads `params`: `epochs`; `steps` and `images` an epoch, None where that is not known; `initial_epoch`.
     """
 
+    _display = None  # of the epoch under way
+
     def __init__(self, verbose="auto"):
-        self._display_type = _Bar if verbose != 2 and can_draw_bars() else _Lines
+        bars = verbose != 2 and can_draw_bars()
+        self._display_type = (_Notebook if in_notebook() else _Terminal) if bars else _Lines
 
     def on_train_begin(self, logs=None):
         self._start = time.perf_counter()
@@ -41,12 +49,12 @@ class Progress(Callback):
         self._steps_taken += 1
         if logs and self._step_end - self._shown >= self._display.seconds:
             self._shown = self._step_end
-            self._display.update(self._step, self._text(logs))
+            self._display.update(self._state(logs))
 
     def on_epoch_end(self, epoch, logs=None):
         if self._display is None:  # resumed after the epoch's last step
             self._begin(epoch, self.params["steps"] or 0)
-        self._display.end(self._step, self._text(logs))
+        self._display.end(self._state(logs))
         self._display = None
 
     def close(self):
@@ -57,46 +65,134 @@ class Progress(Callback):
     def _begin(self, epoch, step):
         self._epoch, self._first_step, self._step = epoch, step, step
         self._epoch_start = self._step_end = self._shown = time.perf_counter()
-        self._display = self._display_type(f"Epoch {epoch + 1}/{self.params['epochs']}", self.params["steps"])
+        self._display = self._display_type()
+        self._display.begin(_State(f"{epoch + 1}/{self.params['epochs']}", step, self.params["steps"]))
 
-    def _text(self, logs):
-        parts = [f"{name} {value:.4f}" for name, value in (logs or {}).items() if name not in _UNSHOWN]
+    def _state(self, logs):
+        """Return the `_State` to show."""
+        numbers = [(name, value) for name, value in (logs or {}).items() if name not in _UNSHOWN]
         epochs, steps, images = (self.params.get(name) for name in ("epochs", "steps", "images"))
         speed = (self._step - self._first_step) / max(self._step_end - self._epoch_start, 1e-9)
-        parts.append(f"{speed * images / steps:.0f} images/s" if images and steps else f"{speed:.1f} steps/s")
-        passed = time.perf_counter() - self._start
+        speed = f"{speed * images / steps:.0f} images/s" if images and steps else f"{speed:.1f} steps/s"
+        left = None
         if steps:
-            left = (epochs - self._epoch) * steps - self._step
-            time_left = clock(passed / max(self._steps_taken, 1) * left)
-            parts.append(f"{time_left} left" if left else f"{clock(passed)} in all")
-        return ", ".join(parts)
+            passed = time.perf_counter() - self._start
+            steps_left = (epochs - self._epoch) * steps - self._step
+            seconds = passed / max(self._steps_taken, 1) * steps_left
+            left = (clock(seconds), "left") if steps_left else (clock(passed), "in all")
+        return _State(f"{self._epoch + 1}/{epochs}", self._step, steps, numbers, speed, left)
 
 
-class _Bar:
-    """One bar of tqdm, which stays when its epoch ends."""
+@dataclasses.dataclass
+class _State:
+    """What there is to show.
+
+    "3/64"; steps taken, and in all; [(name, value)]; "9 images/s"; ("1:23", "left").
+    """
+
+    epoch: str
+    step: int
+    steps: int | None
+    numbers: list = dataclasses.field(default_factory=list)
+    speed: str = ""
+    left: tuple | None = None
+
+    def text(self):
+        """Return all of it but for how far the epoch is."""
+        return self._join(", ", self.speed, self._time)
+
+    def line(self, width=None, cell="#"):
+        """Return one line of at most `width` characters; the numbers are the last to go. None: any width."""
+        for line in self._lines(cell):
+            if width is None or len(line) <= width:
+                return line
+        return line[: max(width - 1, 0)] + "…"
+
+    def _lines(self, cell):
+        """Yield the line, shorter and shorter."""
+        where, bar = f" step {self.step}", ""
+        if self.steps:
+            done = min(self.step / self.steps, 1.0)
+            where, bar = f" {100 * done:3.0f}%", f"|{cell * round(done * _BAR_CELLS):{_BAR_CELLS}}| "
+        title, time_left = f"Epoch {self.epoch}", self._time
+        yield f"{title}{where}{bar or ': '}{self.text()}"
+        yield f"{title}{where}: {self.text()}"
+        yield f"{title}{where}: {self._join(', ', time_left)}"
+        yield f"{title}: {self._join(', ', time_left)}"
+        yield f"{title} {self._join(' ', time_left)}"
+        yield f"{title} {self._join(' ', time_left, decimals=3)}"
+        yield f"{self.epoch} {self._join(' ', time_left, decimals=3)}"
+        clock_alone = self.left[0] if self.left else ""
+        yield f"{self.epoch} {self._join(' ', clock_alone, decimals=3)}"
+        yield f"{self.epoch} {self._join(' ', time_left, decimals=3, together=True)}"
+        yield f"{self.epoch} {self._join(' ', clock_alone, decimals=2, together=True)}"
+
+    @property
+    def _time(self):
+        return " ".join(self.left) if self.left else ""
+
+    def _join(self, separator, *more, decimals=4, together=False):
+        """Return numbers and what follows them; `together`: those of the validation under one "val"."""
+        plain = [item for item in self.numbers if not (together and item[0].startswith("val_"))]
+        parts = [f"{name} {value:.{decimals}f}" for name, value in plain]
+        rest = self.numbers[len(plain) :]
+        if rest:
+            parts.append(" ".join(["val", *(f"{value:.{decimals}f}" for _, value in rest)]))
+        return separator.join([*parts, *filter(None, more)])
+
+
+class _Terminal:
+    """One line that is drawn again and again, and stays when its epoch ends."""
 
     seconds = _BAR_SECONDS
 
-    def __init__(self, title, steps):
-        with warnings.catch_warnings():  # a notebook without ipywidgets gets a text bar
-            warnings.simplefilter("ignore")
-            from tqdm.auto import tqdm
+    def __init__(self):
+        self._file, self._drawn = sys.stderr, 0
+        try:
+            "█".encode(getattr(self._file, "encoding", None) or "utf-8")
+            self._cell = "█"
+        except UnicodeEncodeError:
+            self._cell = "#"
 
-            layout = " {percentage:3.0f}%|{bar:16}| {desc}" if steps else " step {n} {desc}"
-            self._bar = tqdm(total=steps, bar_format=title + layout, dynamic_ncols=True, file=sys.stderr)
+    def begin(self, state):
+        self.update(state)
 
-    def update(self, step, text):
-        self._bar.set_description_str(text, refresh=False)
-        self._bar.update(step - self._bar.n)
+    def update(self, state):
+        line = state.line(_columns(self._file), self._cell)
+        self._file.write("\r" + line + " " * (self._drawn - len(line)))
+        self._file.flush()
+        self._drawn = len(line)
 
-    def end(self, step, text):
-        self._bar.set_description_str(text, refresh=False)
-        self._bar.n = step
-        self._bar.refresh()
+    def end(self, state):
+        self.update(state)
         self.close()
 
     def close(self):
-        self._bar.close()
+        self._file.write("\n")
+        self._file.flush()
+
+
+class _Notebook:
+    """One output of the cell an epoch, which is replaced: in a saved notebook the last one is left."""
+
+    seconds = 2 * _BAR_SECONDS
+
+    def __init__(self):
+        self._handle = None
+
+    def update(self, state):
+        from IPython.display import display
+
+        output = {"text/plain": state.line(_NOTEBOOK_COLUMNS, "█")}
+        if self._handle is None:
+            self._handle = display(output, raw=True, display_id=True)
+        else:
+            self._handle.update(output, raw=True)
+
+    begin = end = update
+
+    def close(self):
+        pass
 
 
 class _Lines:
@@ -104,22 +200,30 @@ class _Lines:
 
     seconds = _LINE_SECONDS
 
-    def __init__(self, title, steps):
-        self._title = title
-        self._steps = steps
+    def begin(self, state):
+        pass
 
-    def update(self, step, text):
-        where = f"{100 * step // self._steps}%" if self._steps else f"step {step}"
-        self._print(f"{self._title}, {where}: {text}")
+    def update(self, state):
+        where = f"{100 * state.step // state.steps}%" if state.steps else f"step {state.step}"
+        self._print(f"Epoch {state.epoch}, {where}: {state.text()}")
 
-    def end(self, step, text):
-        self._print(f"{self._title}: {text}")
+    def end(self, state):
+        self._print(f"Epoch {state.epoch}: {state.text()}")
 
     def close(self):
         pass
 
     def _print(self, line):
         print(line, file=sys.stderr, flush=True)
+
+
+def _columns(file):
+    """Return how many characters a line of the terminal holds; None where that cannot be told."""
+    try:
+        columns = os.get_terminal_size(file.fileno()).columns or 80
+    except (AttributeError, OSError, ValueError):
+        return None
+    return columns - 1  # a full line would wrap on some terminals
 
 
 def can_draw_bars():
@@ -133,7 +237,7 @@ def in_notebook():
     """Whether this code runs in a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython and ipython.get_ipython()
-    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
+    return getattr(shell, "kernel", None) is not None
 
 
 def clock(seconds):

@@ -1,18 +1,21 @@
 """Penalties on parameters, added to the loss."""
 
-import math
-
 import numpy as np
 
+from pyconv import names
+from pyconv.arguments import number
 from pyconv.serialization import Configurable, find
+
+__all__ = ["L2", "get", "l2"]
 
 
 class L2(Configurable):
     """The penalty `l2 * sum(weight ** 2)`, as Keras: its gradient is `2 * l2 * weight`."""
 
+    settable = ()
+
     def __init__(self, l2=0.01):
-        self.l2 = float(l2)
-        self._expect("l2", 0 <= self.l2 < math.inf, "a number of at least 0")
+        self.l2 = number(l2, "l2", "L2", least=0)
 
     def __call__(self, weight):
         """Return the penalty of an array."""
@@ -22,6 +25,10 @@ class L2(Configurable):
 l2 = L2  # Keras' name for short
 
 
-def get(identifier):
+def get(identifier, subject="[regularizer] unknown regularizer"):
     """Return the regularizer that `identifier` (an instance, "l2", a config or None) means."""
-    return find(identifier, {"l2": L2}, "regularizer")
+    return find(identifier, {"l2": L2}, L2, subject, "regularizers")
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

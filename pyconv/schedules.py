@@ -2,23 +2,41 @@
 
 import math
 
+from pyconv import names
+from pyconv.arguments import flag, number, shown
 from pyconv.serialization import Configurable
+
+__all__ = [
+    "ConstantRate",
+    "CosineDecay",
+    "ExponentialDecay",
+    "LearningRateSchedule",
+    "LinearWarmup",
+    "OneCycle",
+    "PiecewiseConstantDecay",
+]
 
 
 class LearningRateSchedule(Configurable):
     """A function of the step: `schedule(step) -> float`."""
 
+    settable = ()
+
     def __call__(self, step):
         raise NotImplementedError
+
+    def _step(self, step):
+        return number(step, "step", type(self).__name__, least=0)
 
 
 class ConstantRate(LearningRateSchedule):
     """The same learning rate at every step."""
 
     def __init__(self, learning_rate):
-        self.learning_rate = learning_rate
+        self.learning_rate = _rate(self, "learning_rate", learning_rate)
 
     def __call__(self, step):
+        self._step(step)
         return self.learning_rate
 
 
@@ -26,12 +44,13 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     """`values[i]` up to and including step `boundaries[i]`, then the next one, as Keras."""
 
     def __init__(self, boundaries, values):
-        self.boundaries = list(boundaries)
-        self.values = list(values)
+        self.boundaries = _numbers(self, "boundaries", boundaries)
+        self.values = _numbers(self, "values", values)
         self._expect("boundaries", self.boundaries == sorted(self.boundaries), "steps in increasing order")
         self._expect("values", len(self.values) == len(self.boundaries) + 1, "one value more than boundaries")
 
     def __call__(self, step):
+        step = self._step(step)
         return self.values[sum(step > boundary for boundary in self.boundaries)]
 
 
@@ -39,13 +58,14 @@ class ExponentialDecay(LearningRateSchedule):
     """`initial_learning_rate * decay_rate ** (step / decay_steps)`; `staircase` rounds the exponent down."""
 
     def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
-        self.initial_learning_rate = initial_learning_rate
-        self.decay_steps = decay_steps
-        self.decay_rate = decay_rate
-        self.staircase = staircase
-        self._expect("decay_steps", decay_steps > 0, "more than 0 steps")
+        op = type(self).__name__
+        self.initial_learning_rate = _rate(self, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = number(decay_steps, "decay_steps", op, above=0)
+        self.decay_rate = number(decay_rate, "decay_rate", op, above=0)
+        self.staircase = flag(staircase, "staircase", op)
 
     def __call__(self, step):
+        step = self._step(step)
         exponent = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate * self.decay_rate**exponent
 
@@ -58,15 +78,19 @@ class CosineDecay(LearningRateSchedule):
     """
 
     def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, warmup_target=None, warmup_steps=0):
-        self.initial_learning_rate = initial_learning_rate
-        self.decay_steps = decay_steps
-        self.alpha = alpha
-        self.warmup_target = warmup_target
-        self.warmup_steps = warmup_steps
-        self._expect("decay_steps", decay_steps > 0, "more than 0 steps")
-        self._expect("warmup_steps", warmup_steps >= 0, "at least 0 steps")
+        op = type(self).__name__
+        self.initial_learning_rate = _rate(self, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = number(decay_steps, "decay_steps", op, above=0)
+        self.alpha = number(alpha, "alpha", op, least=0, most=1)
+        self.warmup_target = None if warmup_target is None else _rate(self, "warmup_target", warmup_target)
+        self.warmup_steps = number(warmup_steps, "warmup_steps", op, least=0)
+        if self.warmup_steps and warmup_target is None:
+            raise ValueError(
+                f"[{op}] warmup_steps is {warmup_steps} and warmup_target None, expected both or neither"
+            )
 
     def __call__(self, step):
+        step = self._step(step)
         start = self.initial_learning_rate
         if self.warmup_target is not None:
             if step < self.warmup_steps:
@@ -83,15 +107,15 @@ class OneCycle(LearningRateSchedule):
     """
 
     def __init__(self, max_learning_rate, total_steps, pct_start=0.3, div_factor=25.0, final_div_factor=1e4):
-        self.max_learning_rate = max_learning_rate
-        self.total_steps = total_steps
-        self.pct_start = pct_start
-        self.div_factor = div_factor
-        self.final_div_factor = final_div_factor
-        self._expect("total_steps", total_steps > 0, "more than 0 steps")
-        self._expect("pct_start", 0 <= pct_start <= 1, "a fraction in [0, 1]")
+        op = type(self).__name__
+        self.max_learning_rate = _rate(self, "max_learning_rate", max_learning_rate)
+        self.total_steps = number(total_steps, "total_steps", op, above=0)
+        self.pct_start = number(pct_start, "pct_start", op, least=0, most=1)
+        self.div_factor = number(div_factor, "div_factor", op, above=0)
+        self.final_div_factor = number(final_div_factor, "final_div_factor", op, above=0)
 
     def __call__(self, step):
+        step = self._step(step)
         start = self.max_learning_rate / self.div_factor
         peak, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         if step <= peak:
@@ -107,15 +131,31 @@ class LinearWarmup(LearningRateSchedule):
     """
 
     def __init__(self, schedule, warmup_steps):
-        self.schedule = schedule
-        self.warmup_steps = warmup_steps
-        self._expect("warmup_steps", warmup_steps >= 0, "at least 0 steps")
+        scheduled = isinstance(schedule, LearningRateSchedule)
+        self.schedule = schedule if scheduled else _rate(self, "schedule", schedule, "a LearningRateSchedule")
+        self.warmup_steps = number(warmup_steps, "warmup_steps", type(self).__name__, least=0)
 
     def __call__(self, step):
+        step = self._step(step)
         rate = self.schedule(step) if callable(self.schedule) else self.schedule
         return rate * min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else rate
+
+
+def _rate(schedule, name, value, also=""):
+    return number(value, name, type(schedule).__name__, least=0, also=also)
+
+
+def _numbers(schedule, name, values):
+    op = type(schedule).__name__
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise TypeError(f"[{op}] {name} is {shown(values)}, expected a list of numbers")
+    return [number(value, f"{name}[{i}]", op, least=0) for i, value in enumerate(values)]
 
 
 def _cosine(start, end, fraction):
     """Half a cosine from `start` to `end`; `fraction` is clipped to [0, 1]."""
     return end + (start - end) * (1 + math.cos(math.pi * min(max(fraction, 0.0), 1.0))) / 2
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

@@ -2,10 +2,14 @@
 
 import inspect
 
+from pyconv import names
+from pyconv.arguments import shown
+from pyconv.attributes import Guarded
+
 _REGISTRY = {}
 
 
-class Configurable:
+class Configurable(Guarded):
     """An object described by its constructor's arguments, each kept as an attribute of the same name."""
 
     def __init_subclass__(cls, **kwargs):
@@ -25,12 +29,24 @@ class Configurable:
         """Raise ValueError about the argument `name` unless it holds what the constructor asks of it."""
         if not holds:
             raise ValueError(
-                f"[{type(self).__name__}] {name} is {getattr(self, name)!r}, expected {expected}"
+                f"[{type(self).__name__}] {name} is {shown(getattr(self, name))}, expected {expected}"
             )
 
     def __repr__(self):
-        arguments = ", ".join(f"{name}={deserialize(value)!r}" for name, value in self.get_config().items())
+        parameters, config = inspect.signature(type(self)).parameters, self.get_config().items()
+        given = {name: value for name, value in config if not _is_default(value, parameters.get(name))}
+        arguments = ", ".join(f"{name}={deserialize(value)!r}" for name, value in given.items())
         return f"{type(self).__name__}({arguments})"
+
+
+def _is_default(value, parameter):
+    """Whether a value of a config is what the constructor takes by default."""
+    default = parameter.default if parameter else None
+    if isinstance(value, dict) and isinstance(default, str):
+        return value == {"class_name": value.get("class_name"), "config": {}} and (
+            value["class_name"].lower() == default.replace("_", "")
+        )
+    return value == (list(default) if isinstance(default, tuple) else default)
 
 
 def serialize(value):
@@ -45,26 +61,43 @@ def serialize(value):
 def deserialize(value):
     """Undo `serialize`. Raises ValueError for a class that is not registered."""
     if isinstance(value, dict) and value.keys() == {"class_name", "config"}:
-        name = value["class_name"]
-        if name not in _REGISTRY:
+        name, config = value["class_name"], value["config"]
+        if not isinstance(name, str) or name not in _REGISTRY:
             raise ValueError(
-                f"[deserialize] unknown class {name!r}, expected one of {', '.join(sorted(_REGISTRY))}"
+                f"[deserialize] unknown class {shown(name)}, expected one of {', '.join(sorted(_REGISTRY))}"
             )
-        return _REGISTRY[name].from_config(value["config"])
+        if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+            raise ValueError(
+                f"[deserialize] the config of {name} is {shown(config)}, expected a dict of arguments"
+            )
+        return _REGISTRY[name].from_config(config)
     if isinstance(value, list):
         return [deserialize(item) for item in value]
     return value
 
 
-def find(identifier, classes, kind):
-    """Return the object that `identifier` means: an instance of the base class, a name, or None.
+def find(identifier, classes, base, subject, place):
+    """Return the object that `identifier` means: an instance of `base`, a name, a config or None.
 
-    `classes` maps names to classes with no mandatory arguments; `kind` is what an error calls them.
+    `classes` maps names to classes with no mandatory arguments; a class' own name is taken too, in any case,
+    as in Keras. `subject` begins the error: "[Dense] kernel_initializer is"; `place` is Keras' module.
     """
-    if identifier is None or isinstance(identifier, Configurable):
+    if identifier is None or isinstance(identifier, base):
         return identifier
     if isinstance(identifier, dict):
-        return deserialize(identifier)
-    if isinstance(identifier, str) and identifier in classes:
-        return classes[identifier]()
-    raise ValueError(f"[{kind}] unknown {kind} {identifier!r}, expected one of {', '.join(sorted(classes))}")
+        found = deserialize(identifier)
+        if isinstance(found, base):
+            return found
+    if isinstance(identifier, str):
+        for name, cls in classes.items():
+            if identifier.lower() in (name, cls.__name__.lower()):
+                return cls()
+        raise names.unknown(subject, identifier, classes, place)
+    if isinstance(identifier, type) and issubclass(identifier, base):
+        hint = f"; an object of the class is {identifier.__name__}()"
+    else:
+        hint = ""
+    raise TypeError(
+        f"{subject} {shown(identifier)}, "
+        f"expected an object of pyconv.{place} or one of {', '.join(classes)}{hint}"
+    )

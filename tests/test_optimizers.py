@@ -120,7 +120,7 @@ def test_config_round_trip():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: optimizers.Adam(-1), r"\[Adam\] learning_rate is -1.0, expected a number of at least 0"),
+        (lambda: optimizers.Adam(-1), r"\[Adam\] learning_rate is -1, expected a number of at least 0"),
         (lambda: optimizers.Adam(beta_1=1.0), r"\[Adam\] beta_1 is 1.0, expected a number in \[0, 1\)"),
         (lambda: optimizers.Adam(epsilon=0), r"\[Adam\] epsilon is 0, expected a number greater than 0"),
         (lambda: optimizers.SGD(momentum=2), r"\[SGD\] momentum is 2, expected a number in \[0, 1\]"),

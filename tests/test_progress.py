@@ -1,5 +1,13 @@
+import fcntl
 import io
+import os
+import pty
+import struct
 import sys
+import termios
+import threading
+import tty
+import types
 
 import pytest
 
@@ -133,3 +141,111 @@ def test_verbose_2_asks_for_lines(time, terminal):
 )
 def test_clock(seconds, text):
     assert clock(seconds) == text
+
+
+@pytest.fixture
+def pseudo_terminal(monkeypatch):
+    """A terminal of a number of columns as stderr, and what was written to it."""
+    for name in ("CI", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    file = os.fdopen(theirs, "w", encoding="utf-8")
+
+    def use(columns):
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        monkeypatch.setattr(sys, "stderr", file)
+
+    def written():
+        os.set_blocking(ours, False)
+        return os.read(ours, 1 << 16).decode()
+
+    yield use, written
+    file.close()
+    os.close(ours)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_an_epoch_fits_the_terminal(pseudo_terminal, time, columns):
+    use, written = pseudo_terminal
+    use(columns)
+    shown = hooks(epochs=64, steps=782, images=50000)
+    shown.on_train_begin()
+    logs = {"loss": 1.23456, "data_loss": 1.0, "accuracy": 0.5}
+    shown.on_epoch_begin(11)
+    shown.on_train_batch_begin(0)
+    time.now += 1.0
+    shown.on_train_batch_end(390, logs)
+    shown.on_epoch_end(11, {**logs, "val_loss": 2.34567, "val_data_loss": 2, "val_accuracy": 0.25})
+    lines = written().split("\r")
+    assert all(len(line.rstrip("\n")) < columns for line in lines)
+    assert all("12/64" in line and "data_loss" not in line for line in lines[1:])
+    within, last = lines[-2], lines[-1]
+    assert all(text in within for text in ("loss 1.23", "accuracy 0.5", " left"))
+    assert ("50%" in within) == (columns > 60)
+    wanted = ["loss 1.23", "accuracy 0.50", ":"]
+    wanted += ["val 2.3"] if columns == 60 else ["val_loss 2.34", "val_accuracy 0.250"]
+    assert all(text in last for text in wanted), last
+    assert last.endswith("\n")
+
+
+def test_a_shorter_line_erases_the_longer_one(terminal):
+    stderr = terminal()
+    display = progress._Terminal()
+    display.update(progress._State("1/2", 1, 4, [("loss", 12345.0)]))
+    display.end(progress._State("1/2", 2, 4, [("loss", 1.0)]))
+    first, second = stderr.getvalue().strip("\r\n").split("\r")
+    assert second.rstrip() == "Epoch 1/2  50%|████████        | loss 1.0000"
+    assert len(second) == len(first)
+
+
+def test_a_terminal_without_block_characters(terminal, monkeypatch):
+    stderr = terminal()
+    monkeypatch.setattr(type(stderr), "encoding", "ascii", raising=False)
+    progress._Terminal().update(progress._State("1/2", 1, 2))
+    stderr.getvalue().encode("ascii")
+
+
+def test_what_is_closed_before_it_began_says_nothing(terminal):
+    stderr = terminal()
+    hooks().close()  # an earlier callback's on_train_begin failed
+    assert stderr.getvalue() == ""
+
+
+def test_no_thread_stays_behind(time, terminal):
+    terminal()
+    before = threading.active_count()
+    train(hooks(), time)
+    assert threading.active_count() == before
+
+
+class Notebook:
+    """What IPython's `display` leaves of each output: the last text."""
+
+    def __init__(self, monkeypatch):
+        self.outputs, self.updates = [], 0
+        shell = types.SimpleNamespace(kernel=object())
+        ipython = types.SimpleNamespace(get_ipython=lambda: shell)
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=self.display))
+
+    def display(self, output, *, raw, display_id):
+        assert (raw, display_id, list(output)) == (True, True, ["text/plain"])
+        self.outputs.append(output["text/plain"])
+        place = len(self.outputs) - 1
+
+        def update(output, *, raw):
+            self.updates += 1
+            self.outputs[place] = output["text/plain"]
+
+        return types.SimpleNamespace(update=update)
+
+
+def test_one_output_an_epoch_in_a_notebook(time, monkeypatch, capsys):
+    monkeypatch.delenv("CI", raising=False)
+    notebook = Notebook(monkeypatch)
+    train(hooks(), time)
+    assert capsys.readouterr() == ("", "")
+    assert len(notebook.outputs) == 2
+    assert notebook.updates > 2
+    assert all(len(line) <= 100 and line.count("val_loss") == 1 for line in notebook.outputs)

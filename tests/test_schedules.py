@@ -91,7 +91,7 @@ def test_warmup():
         (lambda: schedules.PiecewiseConstantDecay([1, 2], [1, 2]), r"\[PiecewiseConstantDecay\] values is"),
         (
             lambda: schedules.CosineDecay(0.1, 0),
-            r"\[CosineDecay\] decay_steps is 0, expected more than 0 steps",
+            r"\[CosineDecay\] decay_steps is 0, expected a number greater than 0",
         ),
         (lambda: schedules.OneCycle(0.1, 0), r"\[OneCycle\] total_steps is 0"),
         (lambda: schedules.OneCycle(0.1, 10, pct_start=2), r"\[OneCycle\] pct_start is 2"),

@@ -1,5 +1,6 @@
 """What runs between the steps of `fit`: Keras' callbacks, each with a state that makes resuming exact."""
 
+from pyconv import names
 from pyconv.callbacks.base import (
     Callback,
     CallbackList,
@@ -21,3 +22,7 @@ __all__ = [
     "ModelCheckpoint",
     "ReduceLROnPlateau",
 ]
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

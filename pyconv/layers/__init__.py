@@ -1,5 +1,6 @@
 """Layers, with Keras' names, arguments and defaults."""
 
+from pyconv import names
 from pyconv.layers.activation import Activation, Linear, ReLU, Softmax
 from pyconv.layers.base import Layer, Parameter
 from pyconv.layers.batch_normalization import BatchNormalization
@@ -31,3 +32,7 @@ __all__ = [
     "Residual",
     "Softmax",
 ]
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

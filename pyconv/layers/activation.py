@@ -1,5 +1,7 @@
 """Activation functions as layers, and as the `activation` argument of others."""
 
+from pyconv.arguments import shown
+from pyconv.layers import arguments
 from pyconv.layers.base import Layer, trace_chain
 
 
@@ -45,12 +47,12 @@ class Activation(Layer):
 
     def __init__(self, activation, input_shape=None, name=None):
         super().__init__(name)
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"[Activation] activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}"
+        if not isinstance(activation, str):
+            raise TypeError(
+                f"[Activation] activation is {shown(activation)}, expected one of {', '.join(ACTIVATIONS)}"
             )
+        self._layer = activation_layer(activation, "Activation")
         self.activation = activation
-        self._layer = ACTIVATIONS[activation]()
         self.declare_input(input_shape)
 
     @property
@@ -64,16 +66,9 @@ class Activation(Layer):
         return self._layer.trace(trace, x)
 
 
-def activation_layer(activation):
-    """Return the layer that the argument `activation` means: None, a name or a layer."""
-    if activation is None or isinstance(activation, Layer):
-        return activation
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"[activation] unknown activation {activation!r}, expected None, a layer or one of "
-            f"{', '.join(ACTIVATIONS)}"
-        )
-    return ACTIVATIONS[activation]()
+def activation_layer(activation, op):
+    """Return the layer that the argument `activation` of `op` means: None, a name or a layer."""
+    return arguments.activation(activation, ACTIVATIONS, Layer, op)
 
 
 def with_activation(activation, trace, y, backward):

@@ -1,20 +1,28 @@
 """What every layer is: parameters, shapes, and the kernel calls it adds to a trace."""
 
 import contextlib
+import math
 import threading
 
 import numpy as np
 
-from pyconv import _core, initializers
+from pyconv import _core, initializers, utils
+from pyconv.arguments import flag, kind_of, shown
+from pyconv.attributes import Guarded
+from pyconv.layers import arguments
 from pyconv.ops import as_tensor
+from pyconv.philox import to_rng_state
 from pyconv.plan import Plan, Trace
 from pyconv.serialization import Configurable, serialize
 
 _MOST_PLANS = 4  # of a layer called on its own: one for each shape
+_OWN_EPOCH = 2**32 - 1  # keys the draws of a layer called on its own, apart from any training's
 
 
-class Parameter:
+class Parameter(Guarded):
     """An array of a layer. It shows as a read-only view; `assign` writes and bumps `version`."""
+
+    settable = ("gradient", "moves", "tensor", "version")
 
     def __init__(self, name, value, *, trainable=True, regularizer=None):
         self.name = name
@@ -44,17 +52,25 @@ class Parameter:
 
     def assign(self, value):
         """Write `value`, of the parameter's shape."""
-        value = np.asarray(value, np.float32)
-        if value.shape != self.shape:
-            raise ValueError(f"[assign] {self.name} has shape {self.shape}, the value has {value.shape}")
-        self.tensor.assign(value)
+        self.tensor.assign(self.checked(value))
         self.version += 1
+
+    def checked(self, value, op="assign"):
+        """Return `value` as float32 of the parameter's shape. Raises TypeError and ValueError."""
+        return _as_float32(value, self.shape, f"[{op}] {self.name}")
 
     def move(self, tensor):
         """Keep the values in `tensor` from now on."""
         tensor.copy_from(self.tensor)
         self.tensor = tensor
         self.moves += 1
+
+    def __getstate__(self):
+        """Return what a copy or a pickle needs: the values alone, wherever they lie."""
+        return {**vars(self), "tensor": self.numpy().copy(), "gradient": None}
+
+    def __setstate__(self, state):
+        vars(self).update(state, tensor=_core.from_numpy(state["tensor"]))
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -71,17 +87,32 @@ class Layer(Configurable):
     """
 
     takes_uint8 = False
+    settable = ()
 
     def __init__(self, name=None):
-        self.name = name
+        self._name = arguments.layer_name(name, type(self).__name__)
         self.parameters = []
         self.input_shape = None  # set when built
         self.declared_shape = None
         self.place = 0  # in the model: keys the layer's random numbers
         self._seed = 0
+        self._calls = 0  # in training mode, on its own: keys their draws
+        self._changes = 0  # of attributes: what plans are keyed by
         self._plans = {}
         self._lock = threading.Lock()  # a plan's buffers serve one caller at a time
         self._trainable = True
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if self._made and not name.startswith("_") and name not in ("name", "trainable"):
+            self._changes += 1
+
+    def __getstate__(self):
+        """Return what a copy or a pickle needs; plans are made anew."""
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_plans")}
+
+    def __setstate__(self, state):
+        vars(self).update(state, _lock=threading.Lock(), _plans={})
 
     def get_config(self):
         config = super().get_config()
@@ -90,13 +121,33 @@ class Layer(Configurable):
         return config
 
     @property
+    def name(self):
+        """What messages and files call the layer; fixed once it is built."""
+        return self._name
+
+    @name.setter
+    def name(self, value):
+        value = arguments.layer_name(value, type(self).__name__)
+        if self.built and value != self._name:
+            raise AttributeError(
+                f"[{self._name}] name cannot change: the layer is built; give it when it is made"
+            )
+        self._name = value
+
+    @property
+    def label(self):
+        """What messages call it: its name, or its class' before it has one."""
+        return self._name or type(self).__name__
+
+    @property
     def trainable(self):
         """Whether training changes the parameters; setting it sets the layers inside too."""
         return self._trainable
 
     @trainable.setter
     def trainable(self, value):
-        self._trainable = bool(value)
+        value = flag(value, "trainable", self.label)
+        self._trainable = value
         for child in self.children:
             child.trainable = value
 
@@ -104,6 +155,12 @@ class Layer(Configurable):
     def frozen(self):
         """What is not trainable here: a flag for the layer and each one inside."""
         return (not self.trainable, *(child.frozen for child in self.children))
+
+    @property
+    def plan_key(self):
+        """What the layer's calls depend on besides shapes: a plan is made anew where this differs."""
+        own = (self._trainable, self._changes, *(p.moves for p in self.parameters))
+        return (*own, *(child.plan_key for child in self.children))
 
     @property
     def trainable_parameters(self):
@@ -135,12 +192,8 @@ class Layer(Configurable):
         return [p.numpy().copy() for p in self.all_parameters]
 
     def set_weights(self, weights):
-        """Write all parameters, in the order of `get_weights`."""
-        parameters = self.all_parameters
-        if len(weights) != len(parameters):
-            raise ValueError(f"[set_weights] {self.name} has {len(parameters)} weights, got {len(weights)}")
-        for parameter, value in zip(parameters, weights, strict=True):
-            parameter.assign(value)
+        """Write all parameters, in the order of `get_weights`; none where one does not fit."""
+        assign_all(self.all_parameters, weights, self.name)
 
     # ---- what a subclass defines
 
@@ -163,22 +216,41 @@ class Layer(Configurable):
 
     def add_weight(self, name, shape, initializer, *, trainable=True, regularizer=None):
         """Make a parameter, drawn from `initializer`, keyed by the seed and its place in the model."""
+        shape, count = tuple(shape), math.prod(shape)
+        if count > arguments.MOST:
+            raise ValueError(
+                f"[{self.name}] {name} has shape {shape}, {count:,} numbers, "
+                f"expected at most {arguments.MOST:,}"
+            )
         purpose = _core.PHILOX_WEIGHTS + 16 * self.place + len(self.parameters)
-        value = initializers.get(initializer)(shape, seed=self._seed, purpose=purpose)
-        parameter = Parameter(name, value, trainable=trainable, regularizer=regularizer)
+        try:
+            value = initializers.get(initializer)(shape, seed=self._seed, purpose=purpose)
+            value = _as_float32(value, shape, f"[{self.name}] {name}")
+            parameter = Parameter(name, value, trainable=trainable, regularizer=regularizer)
+        except MemoryError:
+            raise MemoryError(
+                f"[{self.name}] no memory for {name} of shape {shape}, {4 * count:,} bytes"
+            ) from None
         self.parameters.append(parameter)
         return parameter
 
-    def ensure_built(self, input_shape, *, seed=0, place=0):
-        """Build once, for inputs of `input_shape`; return the next free place."""
+    def ensure_built(self, input_shape, *, seed=None, place=0):
+        """Build once, for inputs of `input_shape`; return the next free place. seed None: one of its own."""
         if not self.built:
-            self.name = self.name or snake_case(type(self).__name__)
-            self._seed, self.place = seed, place
+            self._name = self._name or snake_case(type(self).__name__)
             for child in self.children:
                 child.name = child.name or f"{self.name}_{snake_case(type(child).__name__)}"
-            self.output_shape(input_shape)  # refuses what does not fit before anything is made
-            self.build(input_shape)
-            self.input_shape = tuple(input_shape)
+            shape = arguments.shape(input_shape, "input_shape", self.name)
+            output = self.output_shape(shape)  # refuses what does not fit before anything is made
+            arguments.shape(output, "output_shape", self.name)
+            with self._open():
+                self._seed, self.place = utils.random_seed() if seed is None else seed, place
+                try:
+                    self.build(shape)
+                except BaseException:
+                    self.parameters = []
+                    raise
+                self.input_shape = shape
         elif self.input_shape != tuple(input_shape):
             raise ValueError(
                 f"[{self.name}] built for inputs of shape {self.input_shape}, got {tuple(input_shape)}"
@@ -187,46 +259,99 @@ class Layer(Configurable):
 
     def declare_input(self, shape):
         """Keep the `input_shape` that a model's first layer may name; None elsewhere."""
-        self.declared_shape = None if shape is None else tuple(shape)
+        op = type(self).__name__
+        self.declared_shape = None if shape is None else arguments.shape(shape, "input_shape", op)
 
     @contextlib.contextmanager
-    def named_errors(self, op):
+    def named_errors(self):
         """Name the layer instead of the op in the errors of a shape rule."""
         try:
             yield
         except ValueError as error:
-            raise ValueError(str(error).replace(f"[{op}]", f"[{self.name}]", 1)) from None
+            raise ValueError(f"[{self.label}]{str(error).partition(']')[2]}") from None
 
     def check_rank(self, input_shape, rank, layout):
         """Refuse inputs of another rank."""
         if len(input_shape) != rank:
-            raise ValueError(f"[{self.name}] input has shape {tuple(input_shape)}, expected {layout}")
+            raise ValueError(f"[{self.label}] input has shape {tuple(input_shape)}, expected {layout}")
 
     def __call__(self, x, training=False):
         """Run the layer on a batch `x`: a plan of one layer. NumPy in gives NumPy out, else a Tensor."""
-        source = as_tensor(x, self.name or type(self).__name__, "x")
+        op = self.label
+        training = flag(training, "training", op)
+        host = isinstance(x, (np.ndarray, list, tuple))
+        source = as_tensor(_as_batch(x, op), op, "x")
         with self._lock:
             self.ensure_built(source.shape[1:])
-            elsewhere = _core.default_device() if isinstance(x, np.ndarray) else source.device
+            elsewhere = _core.default_device() if host else source.device
             device = next((p.tensor.device for p in self.all_parameters), elsewhere)
-            plan = self._plan(source, training, device)
+            plan, rng = self._plan(source, training, device)
+            if training:  # what is drawn is drawn anew
+                rng.assign(to_rng_state(self._seed, _OWN_EPOCH, self._calls))
+                self._calls = (self._calls + 1) % 2**32
             plan["x"].copy_from(source)
             plan.run()
             y = plan["y"].copy()
-        return y.numpy() if isinstance(x, np.ndarray) else y
+        return y.numpy() if host else y
 
     def _plan(self, source, training, device):
-        """Return the plan of this layer alone for inputs like `source`."""
-        moves = tuple(p.moves for p in self.all_parameters)
-        key = (source.shape, source.dtype, training, moves, self.frozen, _core.backend(), device)
-        plan = self._plans.get(key)
-        if plan is None:
+        """Return the plan of this layer alone for inputs like `source`, and the state of its draws."""
+        key = (source.shape, source.dtype, training, self.plan_key, _core.backend(), device)
+        found = self._plans.get(key)
+        if found is None:
             trace = Trace(training=training, device=device)
             y, _ = trace_chain(trace, [self], trace.input("x", source.shape, source.dtype))
-            plan = self._plans[key] = Plan(trace, {"y": y})
+            found = self._plans[key] = Plan(trace, {"y": y}), trace.rng
             while len(self._plans) > _MOST_PLANS:
                 self._plans.pop(next(iter(self._plans)))
-        return plan
+        return found
+
+
+def assign_all(parameters, weights, op):
+    """Write the arrays `weights` into `parameters`, in order; none of them where one does not fit."""
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(f"[{op}] weights is {shown(weights)}, expected a list of {len(parameters)} arrays")
+    if len(weights) != len(parameters):
+        raise ValueError(f"[set_weights] {op} has {len(parameters)} weights, got {len(weights)}")
+    values = [p.checked(value, "set_weights") for p, value in zip(parameters, weights, strict=True)]
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.assign(value)
+
+
+def _as_float32(value, shape, subject):
+    """Return the values of a parameter as an array; `subject` begins the error of those that do not fit."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{subject} has shape {shape}, the value is {kind_of(value)}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{subject} has shape {shape}, the value is {shown(value)}, expected numbers")
+    if array.shape != tuple(shape):
+        raise ValueError(f"{subject} has shape {shape}, the value has {array.shape}")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, copy=False)
+
+
+def _as_batch(x, op):
+    """Return lists and arrays of other types as float32; refuse what is no batch."""
+    if isinstance(x, Configurable) or (
+        isinstance(x, (list, tuple)) and any(isinstance(i, Configurable) for i in x)
+    ):
+        raise TypeError(
+            f"[{op}] x is {kind_of(x)}, expected arrays: pyconv has Sequential models only, which take their "
+            "layers in order, Sequential([Input(...), Conv2D(...), ...]), with Residual for branches"
+        )
+    if not isinstance(x, (np.ndarray, list, tuple)):
+        return x
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise ValueError(f"[{op}] x has rows of different lengths, expected an array") from None
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"[{op}] x has dtype {x.dtype}, expected numbers")
+    if x.ndim < 2:
+        raise ValueError(f"[{op}] x has shape {x.shape}, expected a batch: (N, ...)")
+    return x if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
 
 
 def trace_chain(trace, layers, x):

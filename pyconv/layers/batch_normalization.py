@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from pyconv import initializers
+from pyconv.arguments import flag, number
+from pyconv.layers import arguments
 from pyconv.layers.base import Layer
 
 
@@ -37,12 +38,13 @@ class BatchNormalization(Layer):
         name=None,
     ):
         super().__init__(name)
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
+        op = type(self).__name__
+        self.momentum = number(momentum, "momentum", op, least=0, most=1)
+        self.epsilon = number(epsilon, "epsilon", op, above=0)
+        self.center = flag(center, "center", op)
+        self.scale = flag(scale, "scale", op)
+        self.beta_initializer = arguments.initializer(beta_initializer, "beta_initializer", op)
+        self.gamma_initializer = arguments.initializer(gamma_initializer, "gamma_initializer", op)
         self.declare_input(input_shape)
 
     def build(self, input_shape):

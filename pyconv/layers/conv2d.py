@@ -2,7 +2,9 @@
 
 import math
 
-from pyconv import _core, initializers, regularizers
+from pyconv import _core
+from pyconv.arguments import flag, integer
+from pyconv.layers import arguments
 from pyconv.layers.activation import activation_layer, with_activation
 from pyconv.layers.base import Layer
 
@@ -43,17 +45,19 @@ class Conv2D(Layer):
         name=None,
     ):
         super().__init__(name)
-        self.filters = filters
-        self.kernel_size = pair(kernel_size)
-        self.strides = pair(strides)
-        self.padding = padding
-        self.dilation_rate = pair(dilation_rate)
-        self.groups = groups
-        self.activation = activation_layer(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        op = type(self).__name__
+        self.filters = integer(filters, "filters", op, least=1, most=arguments.MOST)
+        self.kernel_size = arguments.pair(kernel_size, "kernel_size", op)
+        self.strides = arguments.pair(strides, "strides", op)
+        self.padding = arguments.padding(padding, op)
+        self.dilation_rate = arguments.pair(dilation_rate, "dilation_rate", op)
+        self.groups = integer(groups, "groups", op, least=1, most=arguments.MOST)
+        self.activation = activation_layer(activation, op)
+        self.use_bias = flag(use_bias, "use_bias", op)
+        self.kernel_initializer = arguments.initializer(kernel_initializer, "kernel_initializer", op)
+        self.bias_initializer = arguments.initializer(bias_initializer, "bias_initializer", op)
+        self.kernel_regularizer = arguments.regularizer(kernel_regularizer, "kernel_regularizer", op)
+        self._expect("groups", self.filters % self.groups == 0, f"a divisor of filters, {self.filters}")
         self.declare_input(input_shape)
 
     @property
@@ -74,11 +78,12 @@ class Conv2D(Layer):
 
     def output_shape(self, input_shape):
         self.check_rank(input_shape, 3, "(H, W, C_in)")
-        with self.named_errors("conv2d"):
+        with self.named_errors():
             shape = _core.conv2d_output_shape(
                 (1, *input_shape), self._kernel_shape(input_shape), **self._geometry
             )
-        return shape[1:]
+        shape = shape[1:]
+        return self.activation.output_shape(shape) if self.activation else shape
 
     def build(self, input_shape):
         kernel = self._kernel_shape(input_shape)
@@ -115,10 +120,3 @@ class Conv2D(Layer):
             )
 
         return with_activation(self.activation, trace, y, backward)
-
-
-def pair(value):
-    """Return an integer or a pair of them as a list of two; anything else as it is, for the op to refuse."""
-    if isinstance(value, int):
-        return [value, value]
-    return list(value) if isinstance(value, (tuple, list)) else value

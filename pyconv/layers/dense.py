@@ -1,6 +1,7 @@
 """Fully connected layer."""
 
-from pyconv import initializers, regularizers
+from pyconv.arguments import flag, integer
+from pyconv.layers import arguments
 from pyconv.layers.activation import activation_layer, with_activation
 from pyconv.layers.base import Layer
 
@@ -30,12 +31,13 @@ class Dense(Layer):
         name=None,
     ):
         super().__init__(name)
-        self.units = units
-        self.activation = activation_layer(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        op = type(self).__name__
+        self.units = integer(units, "units", op, least=1, most=arguments.MOST)
+        self.activation = activation_layer(activation, op)
+        self.use_bias = flag(use_bias, "use_bias", op)
+        self.kernel_initializer = arguments.initializer(kernel_initializer, "kernel_initializer", op)
+        self.bias_initializer = arguments.initializer(bias_initializer, "bias_initializer", op)
+        self.kernel_regularizer = arguments.regularizer(kernel_regularizer, "kernel_regularizer", op)
         self.declare_input(input_shape)
 
     @property

@@ -1,6 +1,7 @@
 """Dropout."""
 
 from pyconv import _core
+from pyconv.arguments import number
 from pyconv.layers.base import Layer
 
 
@@ -12,9 +13,7 @@ class Dropout(Layer):
 
     def __init__(self, rate, name=None):
         super().__init__(name)
-        if not 0 <= rate < 1:
-            raise ValueError(f"[Dropout] rate is {rate}, expected a number in [0, 1)")
-        self.rate = rate
+        self.rate = number(rate, "rate", type(self).__name__, least=0, below=1)
 
     def trace(self, trace, x):
         if not trace.training or self.rate == 0:

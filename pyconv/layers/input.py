@@ -1,5 +1,6 @@
 """The shape of a model's input."""
 
+from pyconv.layers import arguments
 from pyconv.layers.base import Layer
 
 
@@ -10,7 +11,7 @@ class Input(Layer):
 
     def __init__(self, shape, name=None):
         super().__init__(name)
-        self.shape = list(shape)
+        self.shape = list(arguments.shape(shape, "shape", type(self).__name__))
         self.declare_input(shape)
 
     def trace(self, trace, x):

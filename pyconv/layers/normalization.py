@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from pyconv.arguments import shown
 from pyconv.layers.base import Layer
+
+_LARGEST = 3.4e38  # about what float32 holds
 
 
 class Normalization(Layer):
@@ -23,25 +26,33 @@ class Normalization(Layer):
     def __init__(self, mean=None, variance=None, input_shape=None, name=None):
         super().__init__(name)
         if (mean is None) != (variance is None):
-            raise ValueError("[Normalization] expected mean and variance, or neither")
-        self.mean = None if mean is None else np.asarray(mean, np.float64).tolist()
-        self.variance = None if variance is None else np.asarray(variance, np.float64).tolist()
+            given, other = ("mean", "variance") if variance is None else ("variance", "mean")
+            raise ValueError(
+                f"[Normalization] {other} is None beside {given}, expected mean and variance, or neither"
+            )
+        self.mean = None if mean is None else _numbers(mean, "mean", -_LARGEST)
+        self.variance = None if variance is None else _numbers(variance, "variance", 1e-38)
         self.declare_input(input_shape)
 
     def adapt(self, x):
         """Take mean and variance of each channel from the images `x` (N, H, W, C), in float64."""
-        x = np.asarray(x)
+        x = _images(x)
         count, total, squares = 0, 0.0, 0.0
         for start in range(0, len(x), 1024):
             part = x[start : start + 1024].reshape(-1, x.shape[-1]).astype(np.float64)
             count += len(part)
             total = total + part.sum(0)
             squares = squares + np.square(part).sum(0)
-        if count == 0:
-            raise ValueError("[Normalization] adapt: x is empty, expected at least one image")
         mean = total / count
         variance = np.maximum(squares / count - mean * mean, 1e-12)
-        self.mean, self.variance = mean.tolist(), variance.tolist()
+        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+            raise ValueError("[Normalization] x has values that are not finite, expected numbers")
+        if self.built and mean.shape != self.input_shape[-1:]:
+            raise ValueError(
+                f"[{self.name}] x has {mean.size} channels, the layer is built for {self.input_shape[-1]}"
+            )
+        with self._open():
+            self.mean, self.variance = mean.tolist(), variance.tolist()
         if self.built:
             self.parameters[0].assign(mean)
             self.parameters[1].assign(variance)
@@ -50,6 +61,11 @@ class Normalization(Layer):
         channels = input_shape[-1:]
         mean, variance = (0.0, 1.0) if self.mean is None else (self.mean, self.variance)
         for name, value in (("mean", mean), ("variance", variance)):
+            if np.size(value) not in (1, *channels):
+                raise ValueError(
+                    f"[{self.name}] {name} has {np.size(value)} numbers, "
+                    f"expected 1 or {channels[0]}, one for each channel"
+                )
             parameter = self.add_weight(name, channels, "zeros", trainable=False)
             parameter.assign(np.broadcast_to(np.asarray(value, np.float32), channels))
 
@@ -67,3 +83,32 @@ class Normalization(Layer):
             return trace.call("batch_norm_inference", x=dy, **{**statistics, "mean": zeros}, y=dx)
 
         return y, backward
+
+
+def _numbers(value, name, least):
+    """Return a number, or a list of them, as Python's own."""
+    expected = "expected a number or one for each channel" + (", greater than 0" if least > 0 else "")
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"[Normalization] {name} is {shown(value)}, {expected}") from None
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"[Normalization] {name} is {shown(value)}, {expected}")
+    array = array.astype(np.float64)
+    if array.ndim > 1 or array.size == 0 or not ((least <= array) & (array <= _LARGEST)).all():
+        raise ValueError(f"[Normalization] {name} is {shown(value)}, {expected}")
+    return array.tolist()
+
+
+def _images(x):
+    """Return images as an array with channels last, or refuse them."""
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise ValueError("[Normalization] x has rows of different lengths, expected an array") from None
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"[Normalization] x has dtype {x.dtype}, expected images of numbers")
+    if x.ndim < 2 or not x.size:
+        what = "x is empty" if not x.size else f"x has shape {x.shape}"
+        raise ValueError(f"[Normalization] {what}, expected images (N, H, W, C)")
+    return x

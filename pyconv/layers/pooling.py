@@ -1,8 +1,8 @@
 """Max, average and global average pooling."""
 
 from pyconv import _core
+from pyconv.layers import arguments
 from pyconv.layers.base import Layer
-from pyconv.layers.conv2d import pair
 
 
 class _Pooling2D(Layer):
@@ -10,9 +10,13 @@ class _Pooling2D(Layer):
 
     def __init__(self, pool_size=(2, 2), strides=None, padding="valid", input_shape=None, name=None):
         super().__init__(name)
-        self.pool_size = pair(pool_size)
-        self.strides = self.pool_size if strides is None else pair(strides)
-        self.padding = padding
+        op = type(self).__name__
+        self.pool_size = arguments.pair(pool_size, "pool_size", op)
+        self.strides = self.pool_size if strides is None else arguments.pair(strides, "strides", op)
+        self.padding = arguments.padding(padding, op)
+        sides = arguments.sides(self.padding)
+        inside = all(pad < size for pads, size in zip(sides, self.pool_size, strict=True) for pad in pads)
+        self._expect("padding", inside, f"less than pool_size, {self.pool_size}: no window of padding alone")
         self.declare_input(input_shape)
 
     @property
@@ -21,7 +25,7 @@ class _Pooling2D(Layer):
 
     def output_shape(self, input_shape):
         self.check_rank(input_shape, 3, "(H, W, C)")
-        with self.named_errors("pool2d"):
+        with self.named_errors():
             return _core.pool2d_output_shape((1, *input_shape), **self._geometry)[1:]
 
 

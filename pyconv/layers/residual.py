@@ -1,5 +1,6 @@
 """Residual connections."""
 
+from pyconv.arguments import kind_of
 from pyconv.layers.base import Layer, trace_chain
 
 
@@ -13,8 +14,12 @@ class Residual(Layer):
 
     def __init__(self, layers, shortcut=(), input_shape=None, name=None):
         super().__init__(name)
-        self.layers = list(layers)
-        self.shortcut = list(shortcut)
+        self.layers = _branch(layers, "layers")
+        self.shortcut = _branch(shortcut, "shortcut")
+        if not self.layers:
+            raise ValueError("[Residual] layers is empty, expected at least one layer")
+        if len({id(layer) for layer in self.children}) < len(self.children):
+            raise ValueError("[Residual] one layer is in layers and shortcut twice, expected each once")
         self.declare_input(input_shape)
 
     @property
@@ -29,17 +34,17 @@ class Residual(Layer):
             )
         return main
 
-    def ensure_built(self, input_shape, *, seed=0, place=0):
-        if not self.built:
-            place = super().ensure_built(input_shape, seed=seed, place=place)
-            for branch in (self.layers, self.shortcut):
-                shape = tuple(input_shape)
-                for layer in branch:
-                    place = layer.ensure_built(shape, seed=seed, place=place)
-                    shape = layer.output_shape(shape)
-            self._next_place = place
-        elif self.input_shape != tuple(input_shape):
-            super().ensure_built(input_shape)  # says so
+    def build(self, input_shape):
+        place = self.place + 1
+        for branch in (self.layers, self.shortcut):
+            shape = input_shape
+            for layer in branch:
+                place = layer.ensure_built(shape, seed=self._seed, place=place)
+                shape = tuple(layer.output_shape(shape))
+        self._next_place = place
+
+    def ensure_built(self, input_shape, *, seed=None, place=0):
+        super().ensure_built(input_shape, seed=seed, place=place)
         return self._next_place
 
     def trace(self, trace, x):
@@ -56,6 +61,17 @@ class Residual(Layer):
             return trace.call("add", a=dx, b=dshortcut, y=trace.buffer(x.shape))
 
         return total, backward
+
+
+def _branch(layers, name):
+    """Return the layers of a branch as a list."""
+    if isinstance(layers, Layer) or not hasattr(layers, "__iter__"):
+        raise TypeError(f"[Residual] {name} is {kind_of(layers)}, expected a list of layers")
+    layers = list(layers)
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise TypeError(f"[Residual] {name} has {kind_of(layer)}, expected layers")
+    return layers
 
 
 def chain_shape(layers, shape):

@@ -9,6 +9,7 @@ Every op raises ValueError for shapes and values, and TypeError for dtypes and t
 with a message that names the op, the argument, what was expected and what came.
 """
 
+from pyconv import names
 from pyconv.ops.arguments import as_tensor as as_tensor
 from pyconv.ops.batches import affine, gather, random_affine
 from pyconv.ops.classification import accuracy, softmax, softmax_backward, softmax_cross_entropy
@@ -62,3 +63,7 @@ __all__ = [
 
 for _name in __all__:
     globals()[_name].__module__ = __name__  # the one public place, whatever file holds the op
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

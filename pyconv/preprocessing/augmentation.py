@@ -1,10 +1,14 @@
 """Random rotation, shift and flip of images."""
 
+import numbers
+
 import numpy as np
 
-from pyconv import ops
+from pyconv import _core, arguments, ops
+from pyconv.arguments import choice, flag, integer, number, shown
 from pyconv.serialization import Configurable
 
+_OP = "Augmentation"
 FILL_MODES = ("nearest", "constant", "reflect")
 
 
@@ -26,6 +30,8 @@ class Augmentation(Configurable):
         ValueError: for a range or a fill mode that is not one of these.
     """
 
+    settable = ()
+
     def __init__(
         self,
         rotation_range=0.0,
@@ -36,17 +42,13 @@ class Augmentation(Configurable):
         fill_mode="nearest",
         fill_value=0.0,
     ):
-        self.rotation_range = _check_range("rotation_range", rotation_range, 360.0, "degrees in [0, 360]")
-        self.width_shift_range = _check_fraction("width_shift_range", width_shift_range)
-        self.height_shift_range = _check_fraction("height_shift_range", height_shift_range)
-        self.horizontal_flip = bool(horizontal_flip)
-        self.vertical_flip = bool(vertical_flip)
-        if fill_mode not in FILL_MODES:
-            raise ValueError(
-                f"[augmentation] fill_mode is {fill_mode!r}, expected one of {', '.join(FILL_MODES)}"
-            )
-        self.fill_mode = fill_mode
-        self.fill_value = float(fill_value)
+        self.rotation_range = number(rotation_range, "rotation_range", _OP, least=0, most=360)
+        self.width_shift_range = _fraction(width_shift_range, "width_shift_range")
+        self.height_shift_range = _fraction(height_shift_range, "height_shift_range")
+        self.horizontal_flip = flag(horizontal_flip, "horizontal_flip", _OP)
+        self.vertical_flip = flag(vertical_flip, "vertical_flip", _OP)
+        self.fill_mode = choice(fill_mode, FILL_MODES, "fill_mode", _OP)
+        self.fill_value = number(fill_value, "fill_value", _OP, least=-3.4e38, most=3.4e38)
 
     @property
     def ranges(self):
@@ -84,22 +86,20 @@ class Augmentation(Configurable):
         Returns:
             float32 (N, H, W, C).
         """
+        if not isinstance(x, (np.ndarray, _core.Tensor)) or len(x.shape) != 4:
+            raise TypeError(f"[{_OP}] x is {shown(x)}, expected images (M, H, W, C)")
+        seed, epoch = arguments.seed(seed, _OP), integer(epoch, "epoch", _OP, least=0, most=2**32 - 1)
         count, height, width, _ = x.shape
         index = np.arange(count) if index is None else np.asarray(index)
         matrix = ops.random_affine(index, height=height, width=width, **self.ranges, seed=seed, epoch=epoch)
         return ops.affine(x, matrix, index, scale=scale, shift=shift, **self.border)
 
 
-def _check_range(name, value, largest, expected):
-    if not 0 <= value <= largest:
-        raise ValueError(f"[augmentation] {name} is {value}, expected {expected}")
-    return float(value)
-
-
-def _check_fraction(name, value):
-    if np.ndim(value) or value >= 1:
+def _fraction(value, name):
+    """Return a shift in [0, 1); Keras' pixel counts and lists are refused."""
+    if isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, numbers.Real) and value >= 1):
         raise ValueError(
-            f"[augmentation] {name} is {value}, expected a fraction in [0, 1): "
+            f"[{_OP}] {name} is {shown(value)}, expected a fraction in [0, 1): "
             "Keras' pixel counts are not offered"
         )
-    return _check_range(name, value, 1.0, "a fraction in [0, 1)")
+    return number(value, name, _OP, least=0, below=1)

@@ -2,6 +2,8 @@
 
 import importlib
 
+from pyconv import names
+
 NAMES = ("blog", "shapes")
 
 
@@ -10,3 +12,7 @@ def get(name):
     if name not in NAMES:
         raise ValueError(f"[recipes] unknown recipe {name!r}, expected one of {', '.join(NAMES)}")
     return importlib.import_module(f"pyconv.recipes.{name}")
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, (*NAMES, "get"))

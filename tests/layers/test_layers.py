@@ -163,7 +163,7 @@ def test_parameters_show_read_only_and_assign_writes():
         ),
         (lambda: layers.Conv2D(3, 3)(np.ones((2, 4), np.float32)), r"\[conv2d\] input has shape \(4,\)"),
         (lambda: layers.Activation("swish"), r"\[Activation\] activation is 'swish', expected one of relu"),
-        (lambda: layers.Dense(3, activation="tanh"), r"unknown activation 'tanh'"),
+        (lambda: layers.Dense(3, activation="tanh"), r"\[Dense\] activation is 'tanh', expected one of"),
         (lambda: layers.Conv2D(4, 3, groups=2)(np.ones((1, 5, 5, 3), np.float32)), "groups is 2"),
     ],
 )

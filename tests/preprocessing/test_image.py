@@ -106,7 +106,7 @@ def test_config():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rotation_range": -1}, "rotation_range is -1, expected degrees"),
+        ({"rotation_range": -1}, r"rotation_range is -1, expected a number in \[0, 360\]"),
         ({"rotation_range": float("nan")}, "rotation_range is nan"),
         ({"width_shift_range": 3}, r"width_shift_range is 3, expected a fraction in \[0, 1\)"),
         ({"height_shift_range": [0.1, 0.2]}, "height_shift_range is .* pixel counts are not offered"),
