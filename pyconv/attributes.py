@@ -33,10 +33,10 @@ def _marking(init):
 class Guarded:
     """Base of objects whose public attributes are those that they were made with.
 
-    `settable` names those that may be set later; None: each that exists. `set_by` names the method that sets
-    what may not be. A property and a `Checked` decide for themselves, and names with an underscore are free. A
-    class outside pyconv may set what it likes, but for the arguments of pyconv's own class and for what looks
-    like a slip.
+    `settable` names those that may be set later; None: each that exists. `set_by` names the method that
+    sets what may not be. A property and a `Checked` decide for themselves; names with an underscore are
+    free. A class outside pyconv may set what it likes, but for the arguments of pyconv's own class and for
+    what looks like a slip.
     """
 
     settable = None

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyconv import _core
-from pyconv.data import as_images, is_array
+from pyconv.data import is_array
 from pyconv.feeds import image_batches
 from pyconv.training import Batch
 
@@ -22,7 +22,7 @@ def evaluate(model, feed, callbacks, stop=None):
                 plan.run()
             totals.count += batch.size
             logs = {}
-            if callbacks.watches("on_test_batch_end"):
+            if callbacks.reads_test_batch():
                 totals.read()
                 logs = totals.means(model.metric_names, False)
             callbacks.on_test_batch_end(step, logs)
@@ -42,8 +42,7 @@ def evaluate(model, feed, callbacks, stop=None):
 def predict(model, x, batch_size, steps, callbacks):
     """Return the outputs for `x`: see `image_batches`."""
     parts, y = [], None
-    if is_array(x) or isinstance(x, (list, tuple)):
-        x = as_images(x, "predict")
+    if is_array(x):
         model.build_for(x.shape[1:], "predict")
         y = np.empty((len(x), *model.output_shape), np.float32)
     callbacks.on_predict_begin({})

@@ -493,9 +493,14 @@ class Sequential(Configurable):
             steps = arguments.integer(steps, "steps", "predict", least=1)
         if batch_size is not None:
             batch_size = arguments.integer(batch_size, "batch_size", "predict", least=1)
-        watching = CallbackList(watchers(callbacks, verbose, "predict"), self, {"epochs": 1, "steps": steps})
+        batch_size, images = batch_size or BATCH, None
+        if whole:
+            x = as_images(x, "predict")
+            steps, images = -(-len(x) // batch_size), len(x)
+        params = {"epochs": 1, "steps": steps, "images": images}
+        watching = CallbackList(watchers(callbacks, verbose, "predict"), self, params)
         with watching.closed():
-            return evaluation.predict(self, x, batch_size or BATCH, steps, watching)
+            return evaluation.predict(self, x, batch_size, steps, watching)
 
     def predict_on_batch(self, x):
         """Return the outputs for one batch."""

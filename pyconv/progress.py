@@ -17,6 +17,8 @@ _UNSHOWN = ("data_loss", "val_data_loss", "learning_rate")
 class Progress(Callback):
     """Shows epoch, loss, metrics, speed and the time left. `verbose` 2: lines even where a bar could be.
 
+    An evaluation or a prediction of its own shows likewise; a training's validation does not.
+
     The loss shown is the one that training minimises, with the regularizers' penalty; the logs' "data_loss",
     the loss without it, goes to the history alone.
 
@@ -24,15 +26,15 @@ class Progress(Callback):
     """
 
     _display = None  # of the epoch under way
+    _training = False
 
     def __init__(self, verbose="auto"):
         bars = verbose != 2 and can_draw_bars()
         self._display_type = (_Notebook if in_notebook() else _Terminal) if bars else _Lines
 
     def on_train_begin(self, logs=None):
-        self._start = time.perf_counter()
-        self._steps_taken = 0
-        self._display = None
+        self._training = True
+        self._start_clock()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._begin(epoch, 0)
@@ -45,11 +47,7 @@ class Progress(Callback):
         return time.perf_counter() - self._shown >= self._display.seconds
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step, self._step_end = batch + 1, time.perf_counter()
-        self._steps_taken += 1
-        if logs and self._step_end - self._shown >= self._display.seconds:
-            self._shown = self._step_end
-            self._display.update(self._state(logs))
+        self._advance(batch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._display is None:  # resumed after the epoch's last step
@@ -59,14 +57,62 @@ class Progress(Callback):
 
     def close(self):
         """Leave the display as it is, where training ends within an epoch."""
+        self._training = False
         if self._display:
             self._display.close()
+            self._display = None
 
-    def _begin(self, epoch, step):
+    def reads_test_batch(self):
+        return not self._training and self.reads_batch()
+
+    def on_test_begin(self, logs=None):
+        self._begin_alone("Evaluation")
+
+    def on_test_batch_end(self, batch, logs=None):
+        if not self._training:
+            self._advance(batch, logs)
+
+    def on_test_end(self, logs=None):
+        self._end_alone(logs)
+
+    def on_predict_begin(self, logs=None):
+        self._begin_alone("Prediction")
+
+    def on_predict_batch_end(self, batch, logs=None):
+        if not self._training:
+            self._advance(batch, {})
+
+    def on_predict_end(self, logs=None):
+        self._end_alone(logs)
+
+    def _begin_alone(self, title):
+        if not self._training:
+            self._start_clock()
+            self._begin(0, 0, title)
+
+    def _end_alone(self, logs):
+        if not self._training:
+            self._display.end(self._state(logs))
+            self._display = None
+
+    def _start_clock(self):
+        self._start = time.perf_counter()
+        self._steps_taken = 0
+        self._display = None
+
+    def _advance(self, batch, logs):
+        self._step, self._step_end = batch + 1, time.perf_counter()
+        self._steps_taken += 1
+        if self._step_end - self._shown >= self._display.seconds:
+            self._shown = self._step_end
+            self._display.update(self._state(logs))
+
+    def _begin(self, epoch, step, title=None):
         self._epoch, self._first_step, self._step = epoch, step, step
         self._epoch_start = self._step_end = self._shown = time.perf_counter()
         self._display = self._display_type()
-        self._display.begin(_State(f"{epoch + 1}/{self.params['epochs']}", step, self.params["steps"]))
+        self._title = title or f"Epoch {epoch + 1}/{self.params['epochs']}"
+        self._display.begin(_State(self._title, step, self.params["steps"]))
 
     def _state(self, logs):
         """Return the `_State` to show."""
@@ -80,17 +126,17 @@ class Progress(Callback):
             steps_left = (epochs - self._epoch) * steps - self._step
             seconds = passed / max(self._steps_taken, 1) * steps_left
             left = (clock(seconds), "left") if steps_left else (clock(passed), "in all")
-        return _State(f"{self._epoch + 1}/{epochs}", self._step, steps, numbers, speed, left)
+        return _State(self._title, self._step, steps, numbers, speed, left)
 
 
 @dataclasses.dataclass
 class _State:
     """What there is to show.
 
-    "3/64"; steps taken, and in all; [(name, value)]; "9 images/s"; ("1:23", "left").
+    "Epoch 3/64"; steps taken, and in all; [(name, value)]; "9 images/s"; ("1:23", "left").
     """
 
-    epoch: str
+    title: str
     step: int
     steps: int | None
     numbers: list = dataclasses.field(default_factory=list)
@@ -114,18 +160,19 @@ class _State:
         if self.steps:
             done = min(self.step / self.steps, 1.0)
             where, bar = f" {100 * done:3.0f}%", f"|{cell * round(done * _BAR_CELLS):{_BAR_CELLS}}| "
-        title, time_left = f"Epoch {self.epoch}", self._time
+        title, time_left = self.title, self._time
+        short = title.removeprefix("Epoch ")
         yield f"{title}{where}{bar or ': '}{self.text()}"
         yield f"{title}{where}: {self.text()}"
         yield f"{title}{where}: {self._join(', ', time_left)}"
         yield f"{title}: {self._join(', ', time_left)}"
         yield f"{title} {self._join(' ', time_left)}"
         yield f"{title} {self._join(' ', time_left, decimals=3)}"
-        yield f"{self.epoch} {self._join(' ', time_left, decimals=3)}"
+        yield f"{short} {self._join(' ', time_left, decimals=3)}"
         clock_alone = self.left[0] if self.left else ""
-        yield f"{self.epoch} {self._join(' ', clock_alone, decimals=3)}"
-        yield f"{self.epoch} {self._join(' ', time_left, decimals=3, together=True)}"
-        yield f"{self.epoch} {self._join(' ', clock_alone, decimals=2, together=True)}"
+        yield f"{short} {self._join(' ', clock_alone, decimals=3)}"
+        yield f"{short} {self._join(' ', time_left, decimals=3, together=True)}"
+        yield f"{short} {self._join(' ', clock_alone, decimals=2, together=True)}"
 
     @property
     def _time(self):
@@ -205,10 +252,10 @@ class _Lines:
 
     def update(self, state):
         where = f"{100 * state.step // state.steps}%" if state.steps else f"step {state.step}"
-        self._print(f"Epoch {state.epoch}, {where}: {state.text()}")
+        self._print(f"{state.title}, {where}: {state.text()}")
 
     def end(self, state):
-        self._print(f"Epoch {state.epoch}: {state.text()}")
+        self._print(f"{state.title}: {state.text()}")
 
     def close(self):
         pass

@@ -192,8 +192,8 @@ def test_an_epoch_fits_the_terminal(pseudo_terminal, time, columns):
 def test_a_shorter_line_erases_the_longer_one(terminal):
     stderr = terminal()
     display = progress._Terminal()
-    display.update(progress._State("1/2", 1, 4, [("loss", 12345.0)]))
-    display.end(progress._State("1/2", 2, 4, [("loss", 1.0)]))
+    display.update(progress._State("Epoch 1/2", 1, 4, [("loss", 12345.0)]))
+    display.end(progress._State("Epoch 1/2", 2, 4, [("loss", 1.0)]))
     first, second = stderr.getvalue().strip("\r\n").split("\r")
     assert second.rstrip() == "Epoch 1/2  50%|████████        | loss 1.0000"
     assert len(second) == len(first)
@@ -202,7 +202,7 @@ def test_a_shorter_line_erases_the_longer_one(terminal):
 def test_a_terminal_without_block_characters(terminal, monkeypatch):
     stderr = terminal()
     monkeypatch.setattr(type(stderr), "encoding", "ascii", raising=False)
-    progress._Terminal().update(progress._State("1/2", 1, 2))
+    progress._Terminal().update(progress._State("Epoch 1/2", 1, 2))
     stderr.getvalue().encode("ascii")
 
 

@@ -99,7 +99,7 @@ class Callback:
         """Run before batch `batch` of an evaluation."""
 
     def on_test_batch_end(self, batch, logs=None):
-        """Run after batch `batch` of an evaluation; `logs` holds the running means."""
+        """Run after batch `batch` of an evaluation; `logs` has its running means (see `reads_test_batch`)."""
 
     def on_predict_begin(self, logs=None):
         """Run before a prediction."""
@@ -126,6 +126,10 @@ class Callback:
         """
         hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
         return any(self.watches(hook) for hook in hooks)
+
+    def reads_test_batch(self):
+        """Return whether the evaluation's batch just done matters to this callback, as `reads_batch`."""
+        return self.watches("on_test_batch_end")
 
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
@@ -180,13 +184,13 @@ class CallbackList:
             raise
         self.close()
 
-    def watches(self, hook):
-        """Return whether one of them has a hook of its own under that name."""
-        return any(callback.watches(hook) for callback in self.callbacks)
-
     def reads_batch(self):
         """Return whether one of them reads the step just taken."""
         return any(callback.reads_batch() for callback in self.callbacks)
+
+    def reads_test_batch(self):
+        """Return whether one of them reads the evaluation's batch just done."""
+        return any(callback.reads_test_batch() for callback in self.callbacks)
 
     def get_state(self):
         """Return the callbacks' states by class name; several of one class in order."""
