@@ -12,7 +12,7 @@ _RAW = 32.0  # values beyond are those of pictures in 0..255, not of scaled ones
 
 
 def warn_of_nonsense(model, feed, op):
-    """Warn of a softmax under a loss that takes logits, one over a single unit, and inputs in 0..255."""
+    """Warn of a softmax on top of another or over a single unit, and of inputs in 0..255."""
     name = type(model.loss).__name__
     softmax = _ends_in_softmax(model.layers[-1])
     if softmax and model.loss.from_logits:
@@ -25,6 +25,8 @@ def warn_of_nonsense(model, feed, op):
             "the model ends in one unit, whose softmax is always 1: nothing can be learnt; "
             "give it a unit for each class, 2 for yes and no",
         )
+    if softmax and any(_ends_in_softmax(layer) for layer in model.layers[-2:-1]):
+        _warn(op, "the model ends in two softmaxes, one on the other; drop one")
     values = feed.sample(_SAMPLE)
     if values.size and not _rescales(model.layers):
         largest = float(np.max(values))
@@ -32,7 +34,7 @@ def warn_of_nonsense(model, feed, op):
             _warn(
                 op,
                 f"x holds values up to {largest:g} and the model does not rescale them: start it with a "
-                "Normalization layer, or divide x by 255",
+                "Normalization layer that has been adapted to the data, or divide x by 255",
             )
 
 
@@ -43,7 +45,9 @@ def _ends_in_softmax(layer):
 def _rescales(layers):
     """Whether values are normalised before the first weights see them, or no layer with weights is known."""
     for layer in layers:
-        if isinstance(layer, (Normalization, BatchNormalization)):
+        if isinstance(layer, BatchNormalization):
+            return True
+        if isinstance(layer, Normalization) and layer.mean is not None:
             return True
         if isinstance(layer, (Conv2D, Dense)):
             return False

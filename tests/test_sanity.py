@@ -52,6 +52,14 @@ def test_a_softmax_under_a_loss_that_takes_logits(data):
     assert "ends in a softmax" in warned(model, *data)[0]
 
 
+def test_two_softmaxes(data):
+    model = Sequential(
+        [layers.Flatten(), layers.Dense(4, activation="softmax"), layers.Activation("softmax")]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert "two softmaxes" in warned(model, *data)[0]
+
+
 @pytest.mark.parametrize("softmax", [True, False])
 def test_one_unit(data, softmax):
     (message,) = warned(
@@ -81,6 +89,7 @@ def test_raw_pictures(rng, dtype):
     assert "the model does not rescale them" in warned(network(layers.Dropout(0.1)), x, y)[0]
     assert "the model does not rescale them" in warned(network(), ImageDataGenerator().flow(x, y))[0]
     assert warned(network(), ImageDataGenerator(rescale=1 / 255).flow(x, y)) == []
+    assert "adapted" in warned(network(layers.Normalization()), x, y)[0]
     assert warned(network(layers.Normalization(128.0, 4000.0)), x, y) == []
     assert warned(network(layers.BatchNormalization()), x, y) == []
     assert warned(network(), x / 255, y) == []
