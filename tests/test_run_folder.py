@@ -78,7 +78,7 @@ def fail_at(patch, at, error):
 
 
 def outcome(patch, at, error, *options):
-    """Train with a failure at the `at`-th change of files; return "killed", the exit status, or None for none."""
+    """Train with a failure at the `at`-th change of files; return "killed", the exit status, or None."""
     with patch.context() as inner:
         calls = fail_at(inner, at, error)
         try:
