@@ -47,7 +47,7 @@ def run(command, argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MemoryError as error:
-        what = f" ({error})" if str(error) else ""
+        what = f" ({error})" if str(error).startswith("[") else ""
         print(
             f"error: not enough memory{what}; a smaller --batch-size needs less",
             file=sys.stderr,
