@@ -207,6 +207,8 @@ def test_refuses(tmp_path, monkeypatch, capsys, options, message):
             "[data] --data-dir is somewhere, expected none: the images of shapes are drawn",
         ),
         (["--data-dir", ""], "[data] --data-dir is , expected none"),
+        (["--run-dir", ""], "[train] --run-dir is '', expected a path"),
+        (["--resume", ""], "[train] --resume is '', expected a path"),
         (["--momentum", 0.5], "[train] --momentum works with --optimizer sgd, the optimizer is adam"),
         (["--optimizer", "adam", "--momentum", 0.9], "[train] --momentum works with --optimizer sgd"),
         (["--rotation", 10], "[train] --rotation works with --augment, which is off"),
