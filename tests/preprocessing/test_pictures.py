@@ -137,7 +137,7 @@ def test_alpha_lies_over_white(path, format, mode):
     alpha = np.broadcast_to(np.linspace(0, 255, 32).astype(np.uint8), (32, 32))
     colour = COLOURS if mode == "RGBA" else GREY[..., None]
     pixels = np.concatenate([colour, alpha[..., None]], -1)
-    Image.fromarray(pixels, mode).save(path, format, **({"lossless": True} if format == "WEBP" else {}))
+    Image.fromarray(pixels).save(path, format, **({"lossless": True} if format == "WEBP" else {}))
     a = alpha[..., None] / 255
     assert_near(read(path), colour * a + 255 * (1 - a), 2)
 
