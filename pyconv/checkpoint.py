@@ -69,7 +69,9 @@ def reading(path):
     """
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        if isinstance(error, ValueError) and str(error).startswith("["):
+            raise
         text = f"there is no {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(f"[checkpoint] {path} holds no model that fits: {text}") from error
 

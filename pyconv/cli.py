@@ -8,7 +8,8 @@ import sys
 from typing import NamedTuple
 
 import pyconv
-from pyconv import _core, cuda
+from pyconv import _core, arguments, cuda
+from pyconv.recipes.settings import DATASETS
 
 COMMANDS = {
     "train": "train a recipe's network; write a run folder",
@@ -47,7 +48,7 @@ def run(command, argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MemoryError as error:
-        what = f" ({error})" if str(error) else ""
+        what = f" ({error})" if str(error).startswith("[") else ""
         print(
             f"error: not enough memory{what}; a smaller --batch-size needs less",
             file=sys.stderr,
@@ -131,6 +132,7 @@ def check_data_dir(dataset, data_dir):
 
 def load_dataset(name, data_dir=None):
     """Return (x_train, y_train), (x_test, y_test) and the class names of a data set."""
+    arguments.choice(name, DATASETS, "dataset", "data")
     dataset = importlib.import_module(f"pyconv.datasets.{name}")
     train, test = dataset.load_data(data_dir) if name == "cifar10" else dataset.load_data()
     return train, test, dataset.CLASS_NAMES

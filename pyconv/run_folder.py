@@ -151,7 +151,7 @@ class RunFolder:
 def open_model(path, weights=None):
     """Return (file, model, run) of a run folder or of a model's file; run is None for a file in no run."""
     path = Path(path)
-    if path.is_dir() or path.suffix != ".safetensors":
+    if path.is_dir() or not (path.is_file() or path.suffix == ".safetensors"):
         run = RunFolder.open(path)
         file = run.choose(weights)
     else:

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 import pyconv
-from pyconv import callbacks, checkpoint, cli, data, recipes
+from pyconv import arguments, callbacks, checkpoint, cli, data, recipes
 from pyconv.layers import Normalization
 from pyconv.recipes.settings import Settings, flag, make_augmentation, make_optimizer
 from pyconv.run_folder import RunFolder
@@ -25,8 +25,8 @@ def main(argv=None):
     args = parse(argv)
     with contextlib.ExitStack() as stack:
         saved, config = None, {}
-        if args.resume:
-            run = RunFolder.open(args.resume)
+        if args.resume is not None:
+            run = RunFolder.open(_folder(args.resume, "--resume"))
             stack.enter_context(run.hold(new=False))
             config = run.config
             if not run.unsaved:  # else it begins anew, with what config.json says
@@ -36,8 +36,8 @@ def main(argv=None):
                     print(f"note: {run.config_file} differs from {run.last}, which counts", file=sys.stderr)
         recipe, settings, config = configure(args, config)
         machine = cli.choose_machine(args)
-        if not args.resume:
-            run = RunFolder.new(args.run_dir, config)
+        if args.resume is None:
+            run = RunFolder.new(_folder(args.run_dir, "--run-dir"), config)
             stack.enter_context(run.hold(new=True))
         return _train(args, run, saved, recipe, settings, config, machine)
 
@@ -86,6 +86,11 @@ def _train(args, run, saved, recipe, settings, config, machine):
     best = watchers[1].best
     print(f"best validation accuracy {best:.4f}; the run is in {run.path}")
     return 0
+
+
+def _folder(text, option):
+    """Return a folder's name from the command line, or None."""
+    return None if text is None else os.path.expanduser(arguments.path(text, option, "train"))
 
 
 def _how_to_continue(run):
@@ -189,8 +194,9 @@ def resume(run, saved, config, model):
         watchers = watch(run, append=True)
         callbacks.CallbackList(watchers).set_state(metadata["callbacks"])
         history = next(watcher for watcher in watchers if isinstance(watcher, callbacks.History))
-        if history.epoch != list(range(position.epoch)):
-            raise TypeError(f"its history has epochs {history.epoch}, expected {position.epoch} of them")
+        lengths = {len(history.epoch), *map(len, history.history.values())}
+        if history.epoch != list(range(position.epoch)) or lengths != {position.epoch}:
+            raise ValueError(f"its history has {lengths} epochs, expected {position.epoch}")
     if position.step and changed:
         raise ValueError(
             f"[train] the run stopped within epoch {position.epoch + 1}, expected no new {', '.join(changed)}"

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import subprocess
 
 import numpy as np
 import pytest
@@ -167,3 +168,85 @@ def test_a_file_cannot_run_code(tmp_path):
     checkpoint.save(path, {}, {"class_name": "os.system", "config": {"command": "touch ran"}})
     assert checkpoint.load(path)[1]["class_name"] == "os.system"
     assert not (tmp_path / "ran").exists()
+
+
+def write_header(path, arrays, text):
+    save_file(arrays, path, {"pyconv": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"version": 1, "sha256": "", "metadata": ' + "[" * 100_000,
+        "null",
+        "3",
+        '{"version": null, "sha256": 1, "metadata": 2}',
+        '{"version": 1, "sha256": null, "metadata": null}',
+        '{"version": [1], "sha256": {}, "metadata": {}}',
+        '{"version": 1, "sha256": "", "metadata": []}',
+    ],
+)
+def test_headers_that_make_no_sense(tmp_path, text):
+    write_header(tmp_path / "f", ARRAYS, text)
+    with pytest.raises(checkpoint.CheckpointError, match=r"^\[checkpoint\] .*f (has|is) "):
+        checkpoint.load(tmp_path / "f")
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "F8_E5M2", "F4", "E8M0", "XYZ"])
+def test_types_that_numpy_lacks(tmp_path, kind):
+    header = json.dumps(
+        {
+            "__metadata__": {"pyconv": "{}"},
+            "x": {"dtype": kind, "shape": [4], "data_offsets": [0, 4 * (1 + (kind == "BF16"))]},
+        }
+    ).encode()
+    (tmp_path / "f").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(checkpoint.CheckpointError, match=r"^\[checkpoint\] .*f "):
+        checkpoint.load(tmp_path / "f")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("position"), TypeError("x"), AttributeError("y"), IndexError("z"), RecursionError("deep")],
+)
+def test_what_a_reader_stumbles_over_names_the_file(error):
+    with (
+        pytest.raises(
+            checkpoint.CheckpointError, match=r"^\[checkpoint\] some/file holds no model that fits: "
+        ),
+        checkpoint.reading("some/file"),
+    ):
+        raise error
+
+
+def test_leftovers_of_killed_processes_go(path):
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
+    living = os.getppid()
+    for process in (dead, living):
+        for end in ("new", "old"):
+            path.with_name(f".{path.name}.{process}.{end}").touch()
+    path.with_name(f".other.{dead}.new").touch()
+    checkpoint.save(path, ARRAYS, METADATA)
+    assert {name for name in os.listdir(path.parent) if name.startswith(".")} == {
+        f".{path.name}.{living}.new",
+        f".{path.name}.{living}.old",
+        f".other.{dead}.new",
+    }
+
+
+def test_errors_name_the_file_itself(path, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"^\[checkpoint\] there is no folder .*nowhere for x$"):
+        checkpoint.save(tmp_path / "nowhere" / "x", ARRAYS, METADATA)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        checkpoint.save(tmp_path / "folder", ARRAYS, METADATA)
+    assert str(raised.value) == f"[Errno 21] Is a directory: '{tmp_path / 'folder'}'"
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        checkpoint.save(path, ARRAYS, METADATA)
+    assert raised.value.filename == str(path)

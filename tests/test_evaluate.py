@@ -1,7 +1,10 @@
+import shutil
+
 import pytest
 
-from pyconv import cli, evaluate, train
+from pyconv import cli, evaluate, layers, train
 from pyconv.datasets import shapes
+from pyconv.models import Sequential
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +50,47 @@ def test_a_damaged_config_is_one_line(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{")
     assert cli.run(evaluate.main, [str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(f"error: [run] {tmp_path / 'config.json'} is damaged")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--batch-size", "0"], "[evaluate] --batch-size is 0, expected at least 1"),
+        (["--data-dir", "somewhere"], "[data] --data-dir is somewhere, expected none"),
+        (["--dataset", "cifar10"], "was trained on another data set, expected no --dataset cifar10"),
+    ],
+)
+def test_refuses(folder, capsys, options, message):
+    assert cli.run(evaluate.main, [str(folder), *options]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_models_file(folder, tmp_path, capsys):
+    assert cli.run(evaluate.main, [str(folder)]) == 0
+    expected = capsys.readouterr().out.splitlines()[1].rpartition(", ")[0]
+    assert cli.run(evaluate.main, [str(folder / "best.safetensors")]) == 0  # its run says the data set
+    assert capsys.readouterr().out.splitlines()[1].rpartition(", ")[0] == expected
+    file = str(shutil.copy(folder / "best.safetensors", tmp_path / "model.safetensors"))
+    assert cli.run(evaluate.main, [file, "--dataset", "shapes"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].rpartition(", ")[0] == expected
+    assert cli.run(evaluate.main, [file]) == 1
+    assert capsys.readouterr().err == f"error: [evaluate] {file} lies in no run folder, expected --dataset\n"
+    assert cli.run(evaluate.main, [file, "--weights", "last"]) == 1
+    assert "is one model, expected a run folder with --weights last" in capsys.readouterr().err
+
+
+def test_models_that_cannot_be_evaluated(tmp_path, capsys):
+    file = tmp_path / "model.safetensors"
+    for shape, message in (((32, 32, 3), "was saved before it was compiled"), ((8, 8, 1), "the model takes")):
+        model = Sequential([layers.Flatten(input_shape=shape), layers.Dense(10, activation="softmax")])
+        if shape[0] == 8:
+            model.compile("sgd", "sparse_categorical_crossentropy")
+        model.save(file)
+        assert cli.run(evaluate.main, [str(file), "--dataset", "shapes"]) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert cli.run(evaluate.main, [str(tmp_path / "none.safetensors"), "--dataset", "shapes"]) == 1
+    assert "there is no file" in capsys.readouterr().err

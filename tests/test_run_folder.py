@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from pyconv import cli, evaluate, run_folder, train
+from pyconv import checkpoint, cli, evaluate, run_folder, train
 from pyconv.callbacks import ModelCheckpoint
 from pyconv.datasets import shapes
 from pyconv.run_folder import RunFolder
@@ -78,7 +78,7 @@ def fail_at(patch, at, error):
 
 
 def outcome(patch, at, error, *options):
-    """Train with a failure at the `at`-th change of files; return "killed", the status, or None for none."""
+    """Train with a failure at the `at`-th change of files; return "killed", the exit status, or None."""
     with patch.context() as inner:
         calls = fail_at(inner, at, error)
         try:
@@ -330,3 +330,36 @@ def test_default_folders_differ(tmp_path, monkeypatch):
         assert run(*OPTIONS) == 0
     names = ["shapes-shapes-now", "shapes-shapes-now-2", "shapes-shapes-now-3"]
     assert sorted(os.listdir("runs")) == names
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("training", lambda state: state.clear()),
+        ("training", lambda state: state.update(position=None)),
+        ("training", lambda state: state["position"].update(sums=["x", "y", "z"])),
+        ("training", lambda state: state["position"].update(epoch="1")),
+        ("training", lambda state: state.update(optimizer_state=[])),
+        ("callbacks", lambda state: state.clear()),
+        ("callbacks", lambda state: state.update(History=[{}])),
+        ("callbacks", lambda state: state["History"][0].update(epoch=None)),
+        ("callbacks", lambda state: state["History"][0]["history"].update(loss=[])),
+        ("callbacks", lambda state: state["ModelCheckpoint"].append(3)),
+        ("run", lambda run: run.pop("settings")),
+        ("run", lambda run: run["settings"].update(epochs="many")),
+        ("run", lambda run: run["settings"].update(colour=1)),
+        ("run", lambda run: run["settings"].update(dataset="os")),
+        ("run", lambda run: run.update(recipe="os")),
+    ],
+)
+def test_a_state_that_makes_no_sense_is_one_line(folder, trained, capsys, part, change):
+    shutil.copytree(trained, folder)
+    arrays, metadata = RunFolder.open(folder).load()
+    change(metadata[part])
+    checkpoint.save(folder / "last.safetensors", arrays, metadata)
+    status = run("--resume", folder, "--epochs", 2)
+    errors = [
+        line for line in capsys.readouterr().err.splitlines() if not line.startswith(("note: ", "Epoch "))
+    ]
+    assert [line.startswith("error: [") for line in errors] == ([True] if status else [])
+    assert status == (0 if errors == [] else 1)

@@ -185,6 +185,7 @@ def test_a_loss_that_is_nan_stops_and_names_the_layer(tmp_path, capsys):
             "[device] device is 'cuda:1', expected auto, cpu or cuda; CUDA_VISIBLE_DEVICES",
         ),
         (["--device", "tpu"], "[device] device is 'tpu', expected auto, cpu or cuda"),
+        (["--device", ""], "[device] device is '', expected auto, cpu or cuda"),
         (["--threads", 0], "[threads] --threads is 0, expected at least 1"),
         (["--resume", "nowhere"], "[run] nowhere is not a run folder"),
     ],
@@ -196,6 +197,134 @@ def test_refuses(tmp_path, monkeypatch, capsys, options, message):
     assert error.startswith("error: " + message)
     assert error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--data-dir", "somewhere"],
+            "[data] --data-dir is somewhere, expected none: the images of shapes are drawn",
+        ),
+        (["--data-dir", ""], "[data] --data-dir is , expected none"),
+        (["--run-dir", ""], "[train] --run-dir is '', expected a path"),
+        (["--resume", ""], "[train] --resume is '', expected a path"),
+        (["--momentum", 0.5], "[train] --momentum works with --optimizer sgd, the optimizer is adam"),
+        (["--optimizer", "adam", "--momentum", 0.9], "[train] --momentum works with --optimizer sgd"),
+        (["--rotation", 10], "[train] --rotation works with --augment, which is off"),
+        (["--no-augment", "--shift", 0.1], "[train] --shift works with --augment, which is off"),
+        (["--no-horizontal-flip"], "[train] --horizontal-flip works with --augment, which is off"),
+        (["--warmup-epochs", 7], "[settings] warmup_epochs is 7.0, expected at most the 6 epochs"),
+        (["--warmup-epochs", -1], "[settings] warmup_epochs is -1.0, expected at least 0"),
+        (["--lr", "nan"], "[settings] learning_rate is nan, expected a number"),
+        (["--lr", "inf"], "[settings] learning_rate is inf, expected a number"),
+        (["--lr", -1], "[settings] learning_rate is -1.0, expected at least 0"),
+        (
+            ["--optimizer", "sgd", "--momentum", 1.5],
+            "[settings] momentum is 1.5, expected a number in [0, 1]",
+        ),
+        (["--l2", "inf"], "[settings] l2 is inf, expected a number"),
+        (["--l2", -1], "[settings] l2 is -1.0, expected at least 0"),
+        (["--dropout", 1], "[settings] dropout is 1.0, expected a fraction in [0, 1)"),
+        (["--augment", "--rotation", "nan"], "[settings] rotation is nan, expected a number"),
+        (["--augment", "--rotation", 361], "[settings] rotation is 361.0, expected degrees in [0, 360]"),
+        (["--augment", "--shift", 1], "[settings] shift is 1.0, expected a fraction in [0, 1)"),
+        (["--validation-split", "nan"], "[settings] validation_split is nan, expected a number"),
+        (["--validation-split", 0.999], "[train] validation_split 0.999 leaves 0 images to train on and 200"),
+        (["--batch-size", 0], "[settings] batch_size is 0, expected at least 1"),
+        (["--seed", -1], "[settings] seed is -1, expected an integer in [0, 2**64)"),
+        (["--seed", 2**64], "[settings] seed is "),
+        (["--precision", "tf32", "--device", "cpu"], "[precision] --precision is tf32, expected float32"),
+    ],
+)
+def test_options_that_do_not_go_together(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert run("--dataset", "shapes", *options) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: " + message)
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--recipe", "blog"], "is a run of recipe shapes, not of blog"),
+        (["--dataset", "cifar10"], "is a run of data set shapes, not of cifar10"),
+        (["--data-dir", "somewhere"], "[data] --data-dir is somewhere, expected none"),
+        (["--momentum", 0.5], "[train] --momentum works with --optimizer sgd, the optimizer is adam"),
+        (["--epochs", 2], "[train] the run has its 3 epochs already; name more with --epochs"),
+        (["--rotation", 3], "[train] --rotation works with --augment"),
+    ],
+)
+def test_what_a_resume_refuses(tmp_path, capsys, options, message):
+    folder = tmp_path / "run"
+    assert run(*SMALL, "--run-dir", folder) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    capsys.readouterr()
+    assert run("--resume", folder, *options) == 1
+    assert message in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--optimizer", "sgd", "--momentum", 0.5],
+        ["--schedule", "cosine"],
+        ["--schedule", "constant", "--warmup-epochs", 1, "--lr", 0.002],
+        ["--dropout", 0.3],
+        ["--l2", 0.01],
+        ["--augment", "--rotation", 5],
+        ["--seed", 9, "--batch-size", 50],
+    ],
+)
+def test_what_a_resume_may_change(tmp_path, options):
+    folder = tmp_path / "run"
+    assert run(*SMALL, "--schedule", "constant", "--run-dir", folder) == 0
+    assert run("--resume", folder, "--epochs", 4, *options) == 0
+    assert [row["epoch"] for row in rows(folder)] == ["0", "1", "2", "3"]
+
+
+def test_a_new_rate_with_a_warm_up(tmp_path):
+    constant = ["--schedule", "constant", "--warmup-epochs", 1]
+    assert run(*SMALL, *constant, "--run-dir", tmp_path / "run") == 0
+    assert run("--resume", tmp_path / "run", "--epochs", 4, "--lr", 0.005) == 0
+    assert [row["learning_rate"] for row in rows(tmp_path / "run")][2:] == ["0.01", "0.005"]
+
+
+def test_interrupted_when_all_is_done(tmp_path, capsys, monkeypatch):
+    """Ctrl-C in the last validation: the run has its epochs, so there is nothing to continue."""
+    watch = train.watch
+    hook = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: epoch == 2 and signal.raise_signal(signal.SIGINT)
+    )
+    monkeypatch.setattr(train, "watch", lambda *given, **named: [*watch(*given, **named), hook])
+    assert run(*SMALL, "--run-dir", tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    assert "continue with" not in out
+    assert f"the run is in {tmp_path / 'run'}" in out
+    assert len(rows(tmp_path / "run")) == 3
+
+
+def test_interrupted_in_an_earlier_validation(tmp_path, monkeypatch, capsys):
+    assert run(*SMALL, "--run-dir", tmp_path / "whole") == 0
+    watch = train.watch
+    hook = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: epoch == 1 and signal.raise_signal(signal.SIGINT)
+    )
+    monkeypatch.setattr(train, "watch", lambda *given, **named: [*watch(*given, **named), hook])
+    assert run(*SMALL, "--run-dir", tmp_path / "parts") == 130
+    assert "continue with" in capsys.readouterr().out
+    monkeypatch.setattr(train, "watch", watch)
+    assert run("--resume", tmp_path / "parts") == 0
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_the_home_folder_in_data_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    args = train.parse(["--data-dir", "~/data"])
+    assert train.configure(args, {})[2]["data_dir"] == str(tmp_path / "data")
 
 
 def test_help_shows_the_recipes_defaults(capsys):
