@@ -580,7 +580,7 @@ class Sequential(Configurable):
     def __reduce__(self):
         """Pickle and copy a model as it would be saved, with where it computes."""
         with self.turns:
-            return saving.rebuild, (type(self), *saving.contents(self), self.device)
+            return saving.rebuild, (*saving.contents(self), self.device)
 
     def training_state(self):
         """Return (arrays, state), all that an exact resume needs; `state` is JSON-ready, or None."""

@@ -89,7 +89,7 @@ class RunFolder:
             return self.last if weights == "last" else self.best
         raise ValueError(
             f"[run] {self.path} has no finished epoch, its network is untrained; "
-            "--weights last takes it as it is"
+            f"--weights last takes it as it is, from {self.last.name}"
         )
 
     @property

@@ -42,19 +42,20 @@ def load_weights(model, path):
 def load_model(path):
     """Read what `Sequential.save` wrote: architecture, weights and, if compiled, the training's state.
 
-    `path` may be a run's folder too: its best model is read, or the last one where no epoch was finished.
+    `path` may be a run's folder too: its best model is read.
     """
     path = arguments.path(path, "path", "load_model")
     if os.path.isdir(path):
         from pyconv.run_folder import RunFolder
 
-        path = RunFolder.open(path).model
+        path = RunFolder.open(path).choose()
     arrays, metadata = checkpoint.load(path)
     if "model" not in metadata:
         raise checkpoint.CheckpointError(
             f"[load_model] {path} holds weights alone; build the model and give them to load_weights"
         )
-    return _restored(arrays, metadata, os.fspath(path))
+    with checkpoint.reading(path):
+        return _restored(arrays, metadata)
 
 
 def model_from_json(text):
@@ -68,9 +69,9 @@ def model_from_json(text):
     return _from_description(parts)
 
 
-def rebuild(kind, arrays, metadata, device):
-    """Return the model of class `kind` that `contents` describes, on `device`: what unpickling calls."""
-    model = _restored(arrays, metadata, kind.__name__)
+def rebuild(arrays, metadata, device):
+    """Return the model that `contents` describes, on `device`: what unpickling calls."""
+    model = _restored(arrays, metadata)
     return model if device == "cpu" else model.to(device)
 
 
@@ -81,15 +82,10 @@ def description(model):
     return {**parts, "frozen": frozen} if frozen else parts
 
 
-def _restored(arrays, metadata, source):
+def _restored(arrays, metadata):
     """Return the model of a file's contents."""
-    try:
-        model = _from_description(metadata["model"])
-        set_training_state(model, arrays, metadata.get("training"))
-    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise checkpoint.CheckpointError(
-            f"[load_model] {source} describes no model that pyconv can make: {type(error).__name__}: {error}"
-        ) from None
+    model = _from_description(metadata["model"])
+    set_training_state(model, arrays, metadata.get("training"))
     return model
 
 

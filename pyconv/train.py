@@ -45,7 +45,7 @@ def main(argv=None):
 def _train(args, run, saved, recipe, settings, config, machine):
     train, test, class_names = cli.load_dataset(settings.dataset, config["data_dir"])
     if settings.validation_split:
-        train, validation = _split(train, settings.validation_split)
+        train, validation = data.split(*train, settings.validation_split)
     else:
         validation = test
 
@@ -95,17 +95,6 @@ def _folder(text, option):
 
 def _how_to_continue(run):
     return f"continue with: pyconv train --resume {shlex.quote(str(run.path))}"
-
-
-def _split(train, fraction):
-    """Return training and validation set; both have images."""
-    train, validation = data.split(*train, fraction)
-    if not len(train[0]) or not len(validation[0]):
-        raise ValueError(
-            f"[train] validation_split {fraction} leaves {len(train[0])} images to train on and "
-            f"{len(validation[0])} to validate on, expected at least one each"
-        )
-    return train, validation
 
 
 def parse(argv):

@@ -187,3 +187,20 @@ def test_json_that_is_no_model(text):
         model_from_json(text)
     with pytest.raises(TypeError, match=r"\[model_from_json\] text is None"):
         model_from_json(None)
+
+
+def test_a_run_folder_is_a_model(tmp_path, monkeypatch):
+    from pyconv import train
+    from pyconv.datasets import shapes
+
+    monkeypatch.setattr(
+        train.cli, "load_dataset", lambda *given: (*shapes.load_data(64, 20), shapes.CLASS_NAMES)
+    )
+    assert train.main(["--dataset", "shapes", "--epochs", "1", "--run-dir", str(tmp_path / "run")]) == 0
+    model = load_model(tmp_path / "run")
+    assert model.output_shape == (10,)
+    (tmp_path / "run" / "best.safetensors").unlink()
+    with pytest.raises(ValueError, match="has no finished epoch"):
+        load_model(tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="is not a run folder"):
+        load_model(tmp_path)

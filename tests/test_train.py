@@ -230,7 +230,7 @@ def test_refuses(tmp_path, monkeypatch, capsys, options, message):
         (["--augment", "--rotation", 361], "[settings] rotation is 361.0, expected degrees in [0, 360]"),
         (["--augment", "--shift", 1], "[settings] shift is 1.0, expected a fraction in [0, 1)"),
         (["--validation-split", "nan"], "[settings] validation_split is nan, expected a number"),
-        (["--validation-split", 0.999], "[train] validation_split 0.999 leaves 0 images to train on and 200"),
+        (["--validation-split", 0.999], "[fit] validation_split is 0.999"),
         (["--batch-size", 0], "[settings] batch_size is 0, expected at least 1"),
         (["--seed", -1], "[settings] seed is -1, expected an integer in [0, 2**64)"),
         (["--seed", 2**64], "[settings] seed is "),
