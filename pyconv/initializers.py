@@ -139,7 +139,7 @@ def _truncated_normal(count, seed, purpose):
     return np.concatenate(kept) if kept else np.empty(0)
 
 
-_CLASSES = {
+CLASSES = {
     "zeros": Zeros,
     "ones": Ones,
     "constant": Constant,
@@ -150,9 +150,9 @@ _CLASSES = {
 }
 
 
-def get(identifier, subject="[initializer] unknown initializer"):
+def get(identifier):
     """Return the initializer that `identifier` (an instance, a Keras name, a config or None) means."""
-    return find(identifier, _CLASSES, Initializer, subject, "initializers")
+    return find(identifier, CLASSES, Initializer, "[initializer] unknown initializer", "initializers")
 
 
 def __getattr__(name):

@@ -24,10 +24,12 @@ class L2(Configurable):
 
 l2 = L2  # Keras' name for short
 
+CLASSES = {"l2": L2}
 
-def get(identifier, subject="[regularizer] unknown regularizer"):
+
+def get(identifier):
     """Return the regularizer that `identifier` (an instance, "l2", a config or None) means."""
-    return find(identifier, {"l2": L2}, L2, subject, "regularizers")
+    return find(identifier, CLASSES, L2, "[regularizer] unknown regularizer", "regularizers")
 
 
 def __getattr__(name):

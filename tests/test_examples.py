@@ -14,7 +14,7 @@ from pyconv.models import model_from_json
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def small_data(monkeypatch, tmp_path):
     """Both data sets are a slice of `shapes`, and files go to a folder of their own."""
     whole = shapes.load_data(train=128, test=32)
@@ -23,7 +23,7 @@ def small_data(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_blogs_script(capsys):
+def test_the_blogs_script(small_data, capsys):
     spec = importlib.util.spec_from_file_location("blog", ROOT / "examples" / "blog.py")
     blog = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(blog)
@@ -38,9 +38,16 @@ def test_the_blogs_script(capsys):
     assert "conv2d_5 (Conv2D)" in capsys.readouterr().out
 
 
-def test_the_readmes_python(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_readmes_python(tmp_path, monkeypatch, capsys):
+    """The whole training: a reader's first one keeps what the text below it promises."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 2
-    for block in blocks:
-        exec(block, {})
+    spaces = [{}, {}]
+    for block, space in zip(blocks, spaces, strict=True):
+        exec(block, space)
     assert Path("shapes.safetensors").exists()
+    promised = int(re.search(r"about (\d+)% of the test images", text)[1]) / 100
+    _, accuracy = spaces[0]["model"].evaluate(spaces[0]["x_test"], spaces[0]["y_test"])
+    assert accuracy > promised - 0.03

@@ -73,7 +73,7 @@ def test_small_shapes(name, shape):
     assert draw(name, shape).shape == shape
 
 
-@pytest.mark.parametrize("name", initializers._CLASSES)
+@pytest.mark.parametrize("name", initializers.CLASSES)
 def test_config_round_trip(name):
     initializer = initializers.get(name)
     again = deserialize(serialize(initializer))

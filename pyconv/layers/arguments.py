@@ -4,6 +4,7 @@ import math
 
 from pyconv import initializers, names, regularizers
 from pyconv.arguments import integer, shown
+from pyconv.serialization import find
 
 MOST = 2**31 - 1  # of a size, and of the numbers in one parameter or one example
 
@@ -68,7 +69,7 @@ def layer_name(value, op):
 
 def initializer(value, name, op):
     """Return the initializer that an argument means."""
-    found = initializers.get(value, f"[{op}] {name} is")
+    found = find(value, initializers.CLASSES, initializers.Initializer, f"[{op}] {name} is", "initializers")
     if found is None:
         raise TypeError(f"[{op}] {name} is None, expected an initializer or its name")
     return found
@@ -76,7 +77,7 @@ def initializer(value, name, op):
 
 def regularizer(value, name, op):
     """Return the regularizer that an argument means, or None."""
-    return regularizers.get(value, f"[{op}] {name} is")
+    return find(value, regularizers.CLASSES, regularizers.L2, f"[{op}] {name} is", "regularizers")
 
 
 def activation(value, activations, base, op):

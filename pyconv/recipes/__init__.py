@@ -15,4 +15,6 @@ def get(name):
 
 
 def __getattr__(name):
+    if name in NAMES:
+        return get(name)
     raise names.missing(__name__, name, (*NAMES, "get"))
