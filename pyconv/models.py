@@ -536,6 +536,7 @@ class Sequential(Configurable):
         return self._plans.get(("train", batch, target_shape, fused, self._plan_key), make)
 
     def evaluation_plan(self, batch, target_shape, totals):
+        """Return the plan that adds loss and correct answers of `batch` to `totals`."""
         return self._plans.get(
             ("evaluate", batch, target_shape, self._plan_key),
             lambda: training.evaluation_plan(
@@ -544,6 +545,7 @@ class Sequential(Configurable):
         )
 
     def prediction_plan(self, batch):
+        """Return the plan from `batch` to the outputs."""
         return self._plans.get(
             ("predict", batch, self._plan_key),
             lambda: training.prediction_plan(self.layers, batch, fused=self.fuse),
@@ -619,6 +621,7 @@ class Sequential(Configurable):
                 self._trainer = None
 
     def build_for(self, shape, op):
+        """Build for examples of `shape`, or raise ValueError where the model takes others."""
         if not self.built:
             self.build(shape)
         elif tuple(shape) != tuple(self.input_shape):
@@ -637,6 +640,7 @@ class Sequential(Configurable):
             raise RuntimeError(f"[{op}] the model is in training, expected a call before or after fit")
 
     def expect_compiled(self, op):
+        """Raise ValueError, in the name of `op`, unless the model is compiled."""
         if self.optimizer is None:
             raise ValueError(f"[{op}] the model is not compiled: call compile(optimizer, loss, metrics)")
 
