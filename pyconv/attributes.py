@@ -8,6 +8,8 @@ from pyconv import names
 
 _MEANT = {"lr": "learning_rate"}  # Keras 2's
 
+_ABSENT = object()
+
 
 def _marking(init):
     """Wrap a class' `__init__`: wrong arguments are named, and the outermost one marks the object as made."""
@@ -88,16 +90,16 @@ class Checked:
 def _check(owner, name):
     """Raise AttributeError unless `owner.name` may be set."""
     cls = type(owner)
-    found = inspect.getattr_static(cls, name, None)
+    found = inspect.getattr_static(cls, name, _ABSENT)
     if isinstance(found, Checked) or (isinstance(found, property) and found.fset):
         return
     foreign = cls.__module__.partition(".")[0] != "pyconv"
-    if found is None and name not in vars(owner):
+    if found is _ABSENT and name not in vars(owner):
         offered = _offered(owner)
         meant = _MEANT.get(name)
         near = meant if meant in offered else names.nearest(name, offered)
-        if foreign and not near:
-            return
+        if foreign and not (near and (near == meant or sorted(near) == sorted(name))):
+            return  # theirs, unless it is a name with its letters swapped
         hint = f": did you mean {near}?" if near else f"; there are {', '.join(offered)}"
         raise AttributeError(f"[{cls.__name__}] there is no attribute {name} to set{hint}")
     value = vars(owner).get(name)
