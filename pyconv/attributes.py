@@ -96,9 +96,8 @@ def _check(owner, name):
     foreign = cls.__module__.partition(".")[0] != "pyconv"
     if found is _ABSENT and name not in vars(owner):
         offered = _offered(owner)
-        meant = _MEANT.get(name)
-        near = meant if meant in offered else names.nearest(name, offered)
-        if foreign and not (near and (near == meant or sorted(near) == sorted(name))):
+        near = _near(name, offered)
+        if foreign and not (near and (near == _MEANT.get(name) or sorted(near) == sorted(name))):
             return  # theirs, unless it is a name with its letters swapped
         hint = f": did you mean {near}?" if near else f"; there are {', '.join(offered)}"
         raise AttributeError(f"[{cls.__name__}] there is no attribute {name} to set{hint}")
@@ -112,6 +111,11 @@ def _check(owner, name):
     raise AttributeError(
         f"[{cls.__name__}] {name} is read when the object is made: make a new {cls.__name__}"
     )
+
+
+def _near(name, offered):
+    """Return the offered name that is probably meant, or None."""
+    return _MEANT[name] if _MEANT.get(name) in offered else names.nearest(name, offered)
 
 
 def _offered(owner):
@@ -140,7 +144,7 @@ def _refuse_arguments(init, owner, args, kwargs):
         signature.bind(owner, *args, **kwargs)
     except TypeError as error:
         offered = list(signature.parameters)[1:]
-        slips = [names.nearest(name, offered) for name in kwargs if name not in offered]
+        slips = [_near(name, offered) for name in kwargs if name not in offered]
         hint = f" (did you mean {slips[0]}?)" if any(slips[:1]) else ""
         text = f"[{type(owner).__name__}] {error}{hint}; it takes {', '.join(offered) or 'nothing'}"
         raise TypeError(text) from None

@@ -232,6 +232,10 @@ def test_constructors_name_wrong_arguments():
         layers.ReLU(max_value=6)
     with pytest.raises(TypeError, match=r"\[Zeros\] too many positional arguments; it takes nothing"):
         initializers.Zeros(1)
+    with pytest.raises(
+        TypeError, match=r"\[Adam\] got an unexpected keyword argument 'lr' .*learning_rate\?"
+    ):
+        optimizers.Adam(lr=0.1)
     assert list(inspect.signature(layers.Dropout).parameters) == ["rate", "name"]
 
 

@@ -193,7 +193,7 @@ class Layer(Configurable):
 
     def set_weights(self, weights):
         """Write all parameters, in the order of `get_weights`; none where one does not fit."""
-        assign_all(self.all_parameters, weights, self.name)
+        assign_all(self.all_parameters, weights, self.label)
 
     # ---- what a subclass defines
 
