@@ -62,6 +62,16 @@ def choice(value, choices, name, op):
     return value
 
 
+def items(value, name, op, expected):
+    """Return what an iterable gives as a list; `expected` says what the error calls it. Text is none."""
+    try:
+        if isinstance(value, (str, bytes, dict)):
+            raise TypeError
+        return list(value)
+    except TypeError:
+        raise TypeError(_message(op, name, value, expected)) from None
+
+
 def seed(value, op, name="seed"):
     """Return an integer in [0, 2**64), what a seed is."""
     if isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)):

@@ -9,6 +9,8 @@ from pyconv import names
 
 _MEANT = {"lr": "learning_rate"}  # Keras 2's
 
+_ABSENT = object()
+
 
 def _marking(init):
     """Wrap a class' `__init__`: wrong arguments are named, and the outermost one marks the object as made."""
@@ -91,16 +93,15 @@ class Checked:
 def _check(owner, name):
     """Raise AttributeError unless `owner.name` may be set."""
     cls = type(owner)
-    found = inspect.getattr_static(cls, name, None)
+    found = inspect.getattr_static(cls, name, _ABSENT)
     if isinstance(found, Checked) or (isinstance(found, property) and found.fset):
         return
     foreign = cls.__module__.partition(".")[0] != "pyconv"
-    if found is None and name not in vars(owner):
+    if found is _ABSENT and name not in vars(owner):
         offered = _offered(owner)
-        meant = _MEANT.get(name)
-        near = meant if meant in offered else names.nearest(name, offered)
-        if foreign and not near:
-            return
+        near = _near(name, offered)
+        if foreign and not (near and (near == _MEANT.get(name) or sorted(near) == sorted(name))):
+            return  # theirs, unless it is a name with its letters swapped
         hint = f": did you mean {near}?" if near else f"; there are {', '.join(offered)}"
         raise AttributeError(f"[{cls.__name__}] there is no attribute {name} to set{hint}")
     value = vars(owner).get(name)
@@ -115,6 +116,11 @@ def _check(owner, name):
     raise AttributeError(
         f"[{cls.__name__}] {name} is read when the object is made: make a new {cls.__name__}"
     )
+
+
+def _near(name, offered):
+    """Return the offered name that is probably meant, or None."""
+    return _MEANT[name] if _MEANT.get(name) in offered else names.nearest(name, offered)
 
 
 def _offered(owner):
@@ -143,7 +149,7 @@ def _refuse_arguments(init, owner, args, kwargs):
         signature.bind(owner, *args, **kwargs)
     except TypeError as error:
         offered = list(signature.parameters)[1:]
-        slips = [names.nearest(name, offered) for name in kwargs if name not in offered]
+        slips = [_near(name, offered) for name in kwargs if name not in offered]
         hint = f" (did you mean {slips[0]}?)" if any(slips[:1]) else ""
         text = f"[{type(owner).__name__}] {error}{hint}; it takes {', '.join(offered) or 'nothing'}"
         raise TypeError(text) from None

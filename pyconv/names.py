@@ -65,4 +65,7 @@ def _is_import_from(frame):
     """Whether a frame is at the second half of `from module import name`."""
     import dis
 
-    return frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"]
+    code, place = frame.f_code.co_code, frame.f_lasti
+    while code[place] == dis.EXTENDED_ARG:  # where Python 3.10 stands for a name beyond the 256th
+        place += 2
+    return code[place] == dis.opmap["IMPORT_FROM"]

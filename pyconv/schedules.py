@@ -3,7 +3,7 @@
 import math
 
 from pyconv import names
-from pyconv.arguments import flag, number, shown
+from pyconv.arguments import flag, items, number
 from pyconv.serialization import Configurable
 
 __all__ = [
@@ -147,8 +147,7 @@ def _rate(schedule, name, value, also=""):
 
 def _numbers(schedule, name, values):
     op = type(schedule).__name__
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise TypeError(f"[{op}] {name} is {shown(values)}, expected a list of numbers")
+    values = items(values, name, op, "a list of numbers")
     return [number(value, f"{name}[{i}]", op, least=0) for i, value in enumerate(values)]
 
 

@@ -70,7 +70,10 @@ def deserialize(value):
             raise ValueError(
                 f"[deserialize] the config of {name} is {shown(config)}, expected a dict of arguments"
             )
-        return _REGISTRY[name].from_config(config)
+        try:
+            return _REGISTRY[name].from_config(config)
+        except RecursionError:
+            raise ValueError(f"[deserialize] the config of {name} is nested too deeply") from None
     if isinstance(value, list):
         return [deserialize(item) for item in value]
     return value
@@ -85,7 +88,10 @@ def find(identifier, classes, base, subject, place):
     if identifier is None or isinstance(identifier, base):
         return identifier
     if isinstance(identifier, dict):
-        found = deserialize(identifier)
+        try:
+            found = deserialize(identifier)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{subject} a config that does not hold: {error}") from None
         if isinstance(found, base):
             return found
     if isinstance(identifier, str):

@@ -163,7 +163,7 @@ def test_classes_of_others():
 
     layer, x = Scale(2.0), np.ones((1, 3), np.float32)
     assert layer(x)[0, 0] == 2
-    layer.factor, layer.early, layer.quite_new, layer._cache = 3.0, 2, 1, {}
+    layer.factor, layer.early, layer.quite_new, layer.names, layer._cache = 3.0, 2, 1, [], {}
     assert layer(x)[0, 0] == 3  # not what a plan remembers
     with pytest.raises(AttributeError, match=r"\[Scale\] there is no attribute trainabel.*trainable\?"):
         layer.trainabel = False
@@ -232,16 +232,22 @@ def test_constructors_name_wrong_arguments():
         layers.ReLU(max_value=6)
     with pytest.raises(TypeError, match=r"\[Zeros\] too many positional arguments; it takes nothing"):
         initializers.Zeros(1)
+    with pytest.raises(
+        TypeError, match=r"\[Adam\] got an unexpected keyword argument 'lr' .*learning_rate\?"
+    ):
+        optimizers.Adam(lr=0.1)
     assert list(inspect.signature(layers.Dropout).parameters) == ["rate", "name"]
 
 
 def test_guarded_alone():
     class Thing(Guarded):
+        model = None
+
         def __init__(self):
             self.level = 1
 
     thing = Thing()
-    thing.level = 2
+    thing.level, thing.model = 2, 3
     with pytest.raises(
         AttributeError, match=r"\[Thing\] there is no attribute levle to set: did you mean level\?"
     ):

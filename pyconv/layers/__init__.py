@@ -2,7 +2,7 @@
 
 from pyconv import names
 from pyconv.layers.activation import Activation, Linear, ReLU, Softmax
-from pyconv.layers.base import Layer, Parameter
+from pyconv.layers.base import Layer
 from pyconv.layers.batch_normalization import BatchNormalization
 from pyconv.layers.conv2d import Conv2D
 from pyconv.layers.dense import Dense
@@ -10,6 +10,7 @@ from pyconv.layers.dropout import Dropout
 from pyconv.layers.flatten import Flatten
 from pyconv.layers.input import Input
 from pyconv.layers.normalization import Normalization
+from pyconv.layers.parameter import Parameter
 from pyconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
 from pyconv.layers.residual import Residual
 

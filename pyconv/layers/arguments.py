@@ -3,7 +3,7 @@
 import math
 
 from pyconv import initializers, names, regularizers
-from pyconv.arguments import integer, shown
+from pyconv.arguments import integer, items, shown
 from pyconv.serialization import find
 
 MOST = 2**31 - 1  # of a size, and of the numbers in one parameter or one example
@@ -47,12 +47,10 @@ def sides(pixels):
 
 def shape(value, name, op):
     """Return the shape of one example, without the batch, as a tuple of at most 2**31 - 1 numbers."""
-    expected = "expected sizes without the batch, like (32, 32, 3)"
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"[{op}] {name} is {shown(value)}, {expected}")
-    sizes = tuple(value)
+    expected = "sizes without the batch, like (32, 32, 3)"
+    sizes = tuple(items(value, name, op, expected))
     if any(size is None for size in sizes) or not sizes:
-        raise ValueError(f"[{op}] {name} is {shown(value)}, {expected}")
+        raise ValueError(f"[{op}] {name} is {shown(value)}, expected {expected}")
     sizes = tuple(integer(size, f"{name}[{i}]", op, least=1, most=MOST) for i, size in enumerate(sizes))
     if math.prod(sizes) > MOST:
         raise ValueError(f"[{op}] {name} is {sizes}, {math.prod(sizes):,} numbers, expected at most {MOST:,}")

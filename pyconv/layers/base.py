@@ -7,9 +7,9 @@ import threading
 import numpy as np
 
 from pyconv import _core, initializers, utils
-from pyconv.arguments import flag, kind_of, shown
-from pyconv.attributes import Guarded
+from pyconv.arguments import flag, kind_of
 from pyconv.layers import arguments
+from pyconv.layers.parameter import Parameter, as_float32, assign_all
 from pyconv.ops import as_tensor
 from pyconv.philox import to_rng_state
 from pyconv.plan import Plan, Trace
@@ -17,66 +17,6 @@ from pyconv.serialization import Configurable, serialize
 
 _MOST_PLANS = 4  # of a layer called on its own: one for each shape
 _OWN_EPOCH = 2**32 - 1  # keys the draws of a layer called on its own, apart from any training's
-
-
-class Parameter(Guarded):
-    """An array of a layer. It shows as a read-only view; `assign` writes and bumps `version`."""
-
-    settable = ("gradient", "moves", "tensor", "version")
-
-    def __init__(self, name, value, *, trainable=True, regularizer=None):
-        self.name = name
-        self.trainable = trainable
-        self.regularizer = regularizer
-        self.version = 0
-        self.tensor = _core.from_numpy(value)
-        self.gradient = None  # set while the model is compiled for training
-        self.moves = 0  # of the memory: what plans are keyed by
-
-    @property
-    def shape(self):
-        return self.tensor.shape
-
-    @property
-    def size(self):
-        return self.tensor.size
-
-    @property
-    def l2(self):
-        """The L2 coefficient of its regularizer, 0 without one."""
-        return self.regularizer.l2 if self.regularizer else 0.0
-
-    def numpy(self):
-        """Return the values as a read-only view."""
-        return self.tensor.as_read_only().numpy()
-
-    def assign(self, value):
-        """Write `value`, of the parameter's shape."""
-        self.tensor.assign(self.checked(value))
-        self.version += 1
-
-    def checked(self, value, op="assign"):
-        """Return `value` as float32 of the parameter's shape. Raises TypeError and ValueError."""
-        return _as_float32(value, self.shape, f"[{op}] {self.name}")
-
-    def move(self, tensor):
-        """Keep the values in `tensor` from now on."""
-        tensor.copy_from(self.tensor)
-        self.tensor = tensor
-        self.moves += 1
-
-    def __getstate__(self):
-        """Return what a copy or a pickle needs: the values alone, wherever they lie."""
-        return {**vars(self), "tensor": self.numpy().copy(), "gradient": None}
-
-    def __setstate__(self, state):
-        vars(self).update(state, tensor=_core.from_numpy(state["tensor"]))
-
-    def __array__(self, dtype=None, copy=None):
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __repr__(self):
-        return f"Parameter({self.name!r}, shape={self.shape})"
 
 
 class Layer(Configurable):
@@ -193,7 +133,7 @@ class Layer(Configurable):
 
     def set_weights(self, weights):
         """Write all parameters, in the order of `get_weights`; none where one does not fit."""
-        assign_all(self.all_parameters, weights, self.name)
+        assign_all(self.all_parameters, weights, self.label)
 
     # ---- what a subclass defines
 
@@ -225,7 +165,7 @@ class Layer(Configurable):
         purpose = _core.PHILOX_WEIGHTS + 16 * self.place + len(self.parameters)
         try:
             value = initializers.get(initializer)(shape, seed=self._seed, purpose=purpose)
-            value = _as_float32(value, shape, f"[{self.name}] {name}")
+            value = as_float32(value, shape, f"[{self.name}] {name}")
             parameter = Parameter(name, value, trainable=trainable, regularizer=regularizer)
         except MemoryError:
             raise MemoryError(
@@ -237,25 +177,34 @@ class Layer(Configurable):
     def ensure_built(self, input_shape, *, seed=None, place=0):
         """Build once, for inputs of `input_shape`; return the next free place. seed None: one of its own."""
         if not self.built:
-            self._name = self._name or snake_case(type(self).__name__)
+            name = self._name
+            self._name = name or snake_case(type(self).__name__)
             for child in self.children:
                 child.name = child.name or f"{self.name}_{snake_case(type(child).__name__)}"
-            shape = arguments.shape(input_shape, "input_shape", self.name)
-            output = self.output_shape(shape)  # refuses what does not fit before anything is made
-            arguments.shape(output, "output_shape", self.name)
-            with self._open():
-                self._seed, self.place = utils.random_seed() if seed is None else seed, place
-                try:
-                    self.build(shape)
-                except BaseException:
-                    self.parameters = []
-                    raise
-                self.input_shape = shape
+            try:
+                with self._open():
+                    self._make(input_shape, seed, place)
+            except BaseException:
+                self._name = name
+                raise
         elif self.input_shape != tuple(input_shape):
             raise ValueError(
                 f"[{self.name}] built for inputs of shape {self.input_shape}, got {tuple(input_shape)}"
             )
         return self.place + 1
+
+    def _make(self, input_shape, seed, place):
+        """Build, or leave nothing behind."""
+        shape = arguments.shape(input_shape, "input_shape", self.name)
+        output = self.output_shape(shape)  # refuses what does not fit before anything is made
+        arguments.shape(output, "output_shape", self.name)
+        self._seed, self.place = utils.random_seed() if seed is None else seed, place
+        try:
+            self.build(shape)
+        except BaseException:
+            self.parameters = []
+            raise
+        self.input_shape = shape
 
     def declare_input(self, shape):
         """Keep the `input_shape` that a model's first layer may name; None elsewhere."""
@@ -307,31 +256,6 @@ class Layer(Configurable):
         return found
 
 
-def assign_all(parameters, weights, op):
-    """Write the arrays `weights` into `parameters`, in order; none of them where one does not fit."""
-    if not isinstance(weights, (list, tuple)):
-        raise TypeError(f"[{op}] weights is {shown(weights)}, expected a list of {len(parameters)} arrays")
-    if len(weights) != len(parameters):
-        raise ValueError(f"[set_weights] {op} has {len(parameters)} weights, got {len(weights)}")
-    values = [p.checked(value, "set_weights") for p, value in zip(parameters, weights, strict=True)]
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.assign(value)
-
-
-def _as_float32(value, shape, subject):
-    """Return the values of a parameter as an array; `subject` begins the error of those that do not fit."""
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        raise ValueError(f"{subject} has shape {shape}, the value is {kind_of(value)}") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{subject} has shape {shape}, the value is {shown(value)}, expected numbers")
-    if array.shape != tuple(shape):
-        raise ValueError(f"{subject} has shape {shape}, the value has {array.shape}")
-    with np.errstate(over="ignore"):
-        return array.astype(np.float32, copy=False)
-
-
 def _as_batch(x, op):
     """Return lists and arrays of other types as float32; refuse what is no batch."""
     if isinstance(x, Configurable) or (
@@ -341,8 +265,10 @@ def _as_batch(x, op):
             f"[{op}] x is {kind_of(x)}, expected arrays: pyconv has Sequential models only, which take their "
             "layers in order, Sequential([Input(...), Conv2D(...), ...]), with Residual for branches"
         )
-    if not isinstance(x, (np.ndarray, list, tuple)):
+    if isinstance(x, _core.Tensor) or (hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray)):
         return x
+    if not isinstance(x, (np.ndarray, list, tuple)):
+        raise TypeError(f"[{op}] x is {kind_of(x)}, expected an array, a Tensor or an object with __dlpack__")
     try:
         x = np.asarray(x)
     except ValueError:

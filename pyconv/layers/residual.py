@@ -1,6 +1,6 @@
 """Residual connections."""
 
-from pyconv.arguments import kind_of
+from pyconv.arguments import items, kind_of
 from pyconv.layers.base import Layer, trace_chain
 
 
@@ -65,9 +65,7 @@ class Residual(Layer):
 
 def _branch(layers, name):
     """Return the layers of a branch as a list."""
-    if isinstance(layers, Layer) or not hasattr(layers, "__iter__"):
-        raise TypeError(f"[Residual] {name} is {kind_of(layers)}, expected a list of layers")
-    layers = list(layers)
+    layers = items(layers, name, "Residual", "a list of layers")
     for layer in layers:
         if not isinstance(layer, Layer):
             raise TypeError(f"[Residual] {name} has {kind_of(layer)}, expected layers")

@@ -90,7 +90,10 @@ class Augmentation(Configurable):
             raise TypeError(f"[{_OP}] x is {shown(x)}, expected images (M, H, W, C)")
         seed, epoch = arguments.seed(seed, _OP), integer(epoch, "epoch", _OP, least=0, most=2**32 - 1)
         count, height, width, _ = x.shape
-        index = np.arange(count) if index is None else np.asarray(index)
+        try:
+            index = np.arange(count) if index is None else np.asarray(index)
+        except ValueError:  # rows of different lengths
+            raise ValueError(f"[{_OP}] index is {shown(index)}, expected integers (N,)") from None
         matrix = ops.random_affine(index, height=height, width=width, **self.ranges, seed=seed, epoch=epoch)
         return ops.affine(x, matrix, index, scale=scale, shift=shift, **self.border)
 

@@ -3,14 +3,16 @@
 import importlib
 
 from pyconv import names
+from pyconv.arguments import shown
 
 NAMES = ("blog", "shapes")
 
 
 def get(name):
     """Return the module of the recipe `name`. Raises ValueError for an unknown one."""
-    if name not in NAMES:
-        raise ValueError(f"[recipes] unknown recipe {name!r}, expected one of {', '.join(NAMES)}")
+    if not isinstance(name, str) or name not in NAMES:
+        kind = ValueError if isinstance(name, str) else TypeError
+        raise kind(f"[recipes] unknown recipe {shown(name)}, expected one of {', '.join(NAMES)}")
     return importlib.import_module(f"pyconv.recipes.{name}")
 
 

@@ -117,7 +117,7 @@ def test_values(make, words):
         (lambda: layers.Normalization(mean="a", variance=1), ("mean is 'a'",)),
         (lambda: layers.Activation(None), ("[Activation] activation is None",)),
         (lambda: layers.Activation(layers.ReLU()), ("[Activation] activation is ReLU()",)),
-        (lambda: layers.Residual(layers.ReLU()), ("layers is a ReLU, expected a list of layers",)),
+        (lambda: layers.Residual(layers.ReLU()), ("layers is ReLU(), expected a list of layers",)),
         (lambda: layers.Residual(["relu"]), ("layers has a str, expected layers",)),
         (lambda: layers.ReLU(6), ("[ReLU] name is 6",)),
         (lambda: layers.Dense(3, name=["a"]), ("name is ['a']",)),
