@@ -30,9 +30,14 @@ def save(path, arrays, metadata):
     """
     from safetensors.numpy import save as to_bytes
 
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    header = {"version": _VERSION, "sha256": _digest(arrays, metadata), "metadata": metadata}
-    replace(path, to_bytes(arrays, {"pyconv": json.dumps(header)}), keep_previous=True)
+    path = arguments.path(path, "path", "checkpoint")
+    arrays = _checked(arrays)
+    try:
+        header = {"version": _VERSION, "sha256": _digest(arrays, metadata), "metadata": metadata}
+        text = json.dumps(header)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"[checkpoint] metadata goes into no JSON: {error}") from None
+    replace(path, to_bytes(arrays, {"pyconv": text}), keep_previous=True)
 
 
 def load(path):
@@ -40,7 +45,7 @@ def load(path):
 
     Raises FileNotFoundError, and CheckpointError for a file that is truncated, damaged or foreign.
     """
-    path = Path(path)
+    path = Path(arguments.path(path, "path", "checkpoint"))
     if not path.is_file():
         raise FileNotFoundError(f"[checkpoint] there is no file {path}{_hint(path)}")
     text, arrays = _read(path)
@@ -74,6 +79,23 @@ def reading(path):
             raise
         text = f"there is no {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(f"[checkpoint] {path} holds no model that fits: {text}") from error
+
+
+def _checked(arrays):
+    """Return `arrays` as contiguous NumPy arrays. Raises TypeError for what a file cannot hold."""
+    if not isinstance(arrays, dict):
+        raise TypeError(
+            f"[checkpoint] arrays is {arguments.shown(arrays)}, expected a dict of names and arrays"
+        )
+    checked = {}
+    for name, array in arrays.items():
+        checked[name] = array = np.asarray(array, order="C")
+        if not isinstance(name, str) or array.dtype.kind not in "fiub":
+            raise TypeError(
+                f"[checkpoint] arrays holds {arguments.shown(array)} of {array.dtype} under "
+                f"{arguments.shown(name)}, expected numbers under a text"
+            )
+    return checked
 
 
 def _read(path):

@@ -209,9 +209,10 @@ class Sequential(Configurable):
             raise TypeError(
                 f"[summary] print_fn is {arguments.shown(print_fn)}, expected a function of the text"
             )
+        plan = arguments.flag(plan, "plan", "summary")
+        size = arguments.integer(batch_size, "batch_size", "summary", least=1)
         print_fn(summary_text(self))
-        if arguments.flag(plan, "plan", "summary"):
-            size = arguments.integer(batch_size, "batch_size", "summary", least=1)
+        if plan:
             batch = training.Batch(size, self.input_shape, "float32", self.device)
             if self.optimizer is None:
                 print_fn(plan_text("Prediction", batch, self.prediction_plan(batch)))

@@ -284,7 +284,10 @@ class LearningRateScheduler(Callback):
             )
         self.schedule = schedule
         self.verbose = arguments.choice(verbose, (0, 1), "verbose", "LearningRateScheduler")
-        parameters = inspect.signature(schedule).parameters.values()
+        try:
+            parameters = inspect.signature(schedule).parameters.values()
+        except ValueError:  # of a builtin
+            parameters = ()
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._takes_rate = len(positional) > 1 or any(p.kind == p.VAR_POSITIONAL for p in parameters)
 

@@ -193,7 +193,7 @@ class ModelCheckpoint(_Monitor):
     ):
         super().__init__(monitor, mode, 0, verbose)
         name = "ModelCheckpoint"
-        if save_freq != "epoch":
+        if not isinstance(save_freq, str) or save_freq != "epoch":
             save_freq = arguments.integer(save_freq, "save_freq", name, least=1)
         self.filepath = arguments.path(filepath, "filepath", name)
         self.save_best_only = arguments.flag(save_best_only, "save_best_only", name)

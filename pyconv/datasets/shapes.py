@@ -10,12 +10,13 @@ import math
 
 import numpy as np
 
-from pyconv import _core, philox
+from pyconv import _core, arguments, philox
 
 CLASS_NAMES = ("disc", "ring", "crescent", "drop", "triangle", "square", "star", "cross", "heart", "arrow")
 
 SIZE = 32  # pixels
 CHUNK = 500  # images drawn at a time
+_MOST = 2**31 - 1  # images
 DRAWS = 32  # random numbers for an image, without its noise
 
 
@@ -35,12 +36,13 @@ def load_data(train=10000, test=2000, seed=0):
     Raises:
         ValueError: for a negative number of images or a seed out of range.
     """
+    train = arguments.integer(train, "train", "shapes", least=0, most=_MOST)
+    test = arguments.integer(test, "test", "shapes", least=0, most=_MOST)
+    seed = arguments.seed(seed, "shapes")
     return _draw(train, seed, 0), _draw(test, seed, 1)
 
 
 def _draw(count, seed, split):
-    if count < 0:
-        raise ValueError(f"[shapes] the number of images is {count}, expected at least 0")
     x = np.empty((count, SIZE, SIZE, 3), np.uint8)
     y = (np.arange(count) % len(CLASS_NAMES)).astype(np.uint8)[:, None]
     key = {"seed": seed, "purpose": _core.PHILOX_DATA, "epoch": split}

@@ -51,7 +51,7 @@ def test_odd_sizes(sizes):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"train": -1}, "number of images is -1"), ({"seed": -1}, "seed is -1")]
+    ("arguments", "message"), [({"train": -1}, "train is -1"), ({"seed": -1}, "seed is -1")]
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
