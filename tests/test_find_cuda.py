@@ -40,6 +40,7 @@ esac
 def script(path, text):
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
 
 
 @pytest.fixture
@@ -49,19 +50,17 @@ def find(tmp_path):
     def run(smi, compile="exit 0", *, asked=""):
         (tmp_path / "bin").mkdir()
         (tmp_path / "CMakeLists.txt").write_text(PROJECT)
+        # Neither this machine's nvidia-smi nor its nvcc: they are what the folder has, or missing.
+        found = {"PYCONV_NVIDIA_SMI": "NO-NOTFOUND", "PYCONV_NVCC": "NO-NOTFOUND"}
         if smi is not None:
-            script(tmp_path / "bin" / "nvidia-smi", smi)
+            found["PYCONV_NVIDIA_SMI"] = script(tmp_path / "bin" / "nvidia-smi", smi)
         if compile is not None:
-            script(tmp_path / "bin" / "nvcc", NVCC.format(compile=compile))
-        # Neither this machine's nvcc nor its nvidia-smi: they are what the folder has, or missing.
-        no_cuda = f"-DPYCONV_NVCC={tmp_path / 'bin' / 'nvcc' if compile is not None else 'NO-NOTFOUND'}"
-        no_smi = (
-            f"-DPYCONV_NVIDIA_SMI={tmp_path / 'bin' / 'nvidia-smi' if smi is not None else 'NO-NOTFOUND'}"
-        )
+            found["PYCONV_NVCC"] = script(tmp_path / "bin" / "nvcc", NVCC.format(compile=compile))
+        options = [f"-D{name}={value}" for name, value in found.items()]
         hidden = {"CUDACXX", "CUDAHOSTCXX", "CUDA_PATH"}
         environment = {k: v for k, v in os.environ.items() if k not in hidden}
         environment["PATH"] = os.pathsep.join([str(tmp_path / "bin"), "/usr/bin", "/bin"])
-        command = [CMAKE, "-S", tmp_path, "-B", tmp_path / "build", f"-DASKED={asked}", no_cuda, no_smi]
+        command = [CMAKE, "-S", tmp_path, "-B", tmp_path / "build", f"-DASKED={asked}", *options]
         result = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         return tuple(re.search(f"{name}=(.*)=", result.stdout)[1] for name in ("found", "note"))
