@@ -1,9 +1,9 @@
 """Where a training step's time goes: each kernel call beside its floor, and what fusion is worth.
 
-    python benchmarks/bench_calls.py [--batch 128] [--threads 2] [--runs 15] [--peak 116] [--isa avx512]
+    python benchmarks/bench_calls.py [--batch 128] [--threads 2] [--runs 15] [--peak GFLOPS] [--isa avx512]
 
 A call's floor is the larger of its multiply-adds at the peak (of the algorithm: F(4x4, 3x3) does a quarter of
-a direct convolution's, and whole tiles) and its arrays, read or written once, at a copy's bandwidth, which is
+a direct convolution's, and whole tiles) and its arrays, read or written once, at a copy's bandwidth; both are
 measured here. The fused step's calls and the plain ones (`compile(fuse=False)`) run in turn.
 """
 
@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 from network import batch_of, pyconv_model
+from peak import measured_peak
 from report import median, processor
 
 WINOGRAD_TILE, WINOGRAD_PRODUCTS = 4, 36
@@ -24,7 +25,7 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--peak", type=float, default=116.0, help="GFLOP/s of one core (Zen 4: 116)")
+    parser.add_argument("--peak", type=float, help="GFLOP/s of one core; default: measured")
     parser.add_argument("--isa", help="instruction set; default: the best")
     options = parser.parse_args()
     os.environ["PYCONV_NUM_THREADS"] = str(options.threads)
@@ -39,9 +40,10 @@ def main():
             times[fused].append(plan.time())
 
     bandwidth = copy_bandwidth(options.threads)
-    peak = 1e9 * options.peak * options.threads
+    peak, how = peak_of(options)
     print(f"{processor()}, {options.threads} threads, batch {options.batch}, medians of {options.runs} runs")
-    print(f"peak {peak / 1e9:.0f} GFLOP/s, copy {bandwidth / 1e9:.1f} GB/s (read and written)\n")
+    print(f"peak {peak / 1e9:.0f} GFLOP/s ({how})")
+    print(f"copy {bandwidth / 1e9:.1f} GB/s (read and written)\n")
     print_calls(plans[True], times[True], peak, bandwidth)
     print()
     print_kinds({"fused": times[True], "plain": times[False]})
@@ -51,6 +53,15 @@ def plan_of(batch, fused):
     model, (x, y) = pyconv_model(fuse=fused), batch_of(batch)
     model.train_on_batch(x, y)
     return next(plan for key, plan in model._plans._plans.items() if key[0] == "train")
+
+
+def peak_of(options):
+    """FLOP/s of all threads together, and where the figure is from."""
+    if options.peak:
+        return 1e9 * options.peak * options.threads, "as given by --peak"
+    from pyconv import _core
+
+    return measured_peak(_core.backend(), options.threads)
 
 
 def copy_bandwidth(threads):

@@ -6,8 +6,9 @@
 `python -m pyconv.train` trains on CIFAR-10; `python -m pyconv.train --dataset shapes` needs no data.
 """
 
-import importlib
+import importlib.util
 import pkgutil
+import sys
 
 __version__ = "0.1.0"
 
@@ -18,10 +19,15 @@ __path__ = pkgutil.extend_path(__path__, __name__)
 try:
     from pyconv import _core
 except ImportError as error:
+    if importlib.util.find_spec("pyconv._core"):
+        raise ImportError(
+            f"pyconv's extension module cannot be loaded ({error}). "
+            "In a checkout, build and install it again: pip install ."
+        ) from error
     raise ImportError(
-        f"pyconv's extension module cannot be loaded ({error}). "
-        "In a checkout, build and install it first: pip install ."
-    ) from error
+        f"pyconv's extension module is not built for Python {sys.version_info[0]}.{sys.version_info[1]} "
+        f"({sys.executable}). In a checkout, build and install it first: pip install ."
+    ) from None
 
 if _core.__version__ != __version__:
     raise ImportError(

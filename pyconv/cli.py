@@ -20,7 +20,7 @@ INTERRUPTED = 130  # exit status of what Ctrl-C ended, as shells have it
 
 
 def main(argv=None):
-    """Run `pyconv COMMAND ...`; return the exit status."""
+    """Run `pyconv COMMAND ...`; return the exit status. Without a command, print what there is."""
     commands = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="pyconv",
@@ -31,6 +31,10 @@ def main(argv=None):
     parser.add_argument("--version", action="version", version=f"pyconv {pyconv.__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        parser.print_help()
+        return 2
     args = parser.parse_args(argv)
     return run(importlib.import_module(f"pyconv.{args.command}").main, args.arguments)
 

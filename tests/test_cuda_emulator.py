@@ -228,7 +228,11 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# Each fault compiles what it touches of the emulator anew: the build alone without any is quick.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if change else []) for name, (change, _) in FAULTS.items()],
+)
 def test_seeded_faults_are_found(name):
     change, words = FAULTS[name]
     environment = {**os.environ, "PYCONV_CUDA_LIBRARY": str(build(change))}

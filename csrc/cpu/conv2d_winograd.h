@@ -136,9 +136,10 @@ struct Square {
   const float* shift[3][F::kIn];
 };
 
+// Not inlined: a copy in every pass with every epilogue costs a third of the compiler's time, and some speed.
 template <class F, bool kNormalized, bool kRelu>
-PYCONV_INLINE void transform_square(const Square<F>& square, int64_t C, int64_t pixel, const float* scale,
-                                    float* V, int64_t plane) {
+[[gnu::noinline]] void transform_square(const Square<F>& square, int64_t C, int64_t pixel, const float* scale,
+                                        float* V, int64_t plane) {
   for (int64_t c = 0; c < C; c += kVecFloats) {
     Vec factor;
     if constexpr (kNormalized) factor = load(scale + c);
