@@ -73,9 +73,12 @@ class ProcessorSet {
   bool known_;
 };
 
+// Of the memory that a thread is born with: the loader aborts where it cannot have more for a thread's variables.
+#define PYCONV_THREAD_LOCAL thread_local __attribute__((tls_model("initial-exec")))
+
 // What interrupts the calling thread's work, or null.
 Interruptible*& interruptible() {
-  thread_local Interruptible* current = nullptr;
+  PYCONV_THREAD_LOCAL Interruptible* current = nullptr;
   return current;
 }
 
@@ -91,11 +94,16 @@ void run_alone(int64_t chunks, ChunkTask task, void* data) {
 class Pool {
  public:
   explicit Pool(int threads) {
+    prepare();
     workers_.reserve(static_cast<size_t>(threads - 1));
     try {
       while (workers_.size() + 1 < static_cast<size_t>(threads)) {
         auto worker = std::make_unique<Worker>();
+        // Kept free for what the thread takes in `prepare`: the loader aborts where it finds nothing.
+        std::unique_ptr<char[]> room(new char[kRoom]);
         worker->thread = std::thread([this, w = worker.get()] { serve(*w); });
+        room.reset();
+        worker->prepared.wait(false, std::memory_order_acquire);
         workers_.push_back(std::move(worker));
       }
     } catch (const std::system_error& error) {  // a limit on processes, or memory for a stack
@@ -150,7 +158,7 @@ class Pool {
  private:
   struct alignas(64) Worker {
     std::atomic<uint32_t> ticket{0};
-    std::atomic<bool> asleep{false};
+    std::atomic<bool> prepared{false}, asleep{false};
     pid_t id = 0;
     int barred = -1;  // the processor that it may not run on
     std::thread thread;
@@ -189,8 +197,22 @@ class Pool {
                    wanted, why);
   }
 
+  static constexpr size_t kRoom = size_t{1} << 18;  // bytes
+
+  // What a thread's first exception and first scratch take, had now: they may come when there is no memory left.
+  static void prepare() {
+    std::uncaught_exceptions();
+    try {
+      thread_scratch(1);
+    } catch (const std::bad_alloc&) {  // then it asks again
+    }
+  }
+
   void serve(Worker& worker) {
     worker.id = static_cast<pid_t>(syscall(SYS_gettid));
+    prepare();
+    worker.prepared.store(true, std::memory_order_release);
+    worker.prepared.notify_one();
     for (uint32_t seen = 0;; ++seen) {
       if (!spin_while_equal(worker.ticket, seen)) {
         worker.asleep.store(true, std::memory_order_release);
@@ -315,8 +337,8 @@ void set_num_threads(int threads) {
 }  // the old pool ends here, or with the last call that runs on it
 
 void* thread_scratch(size_t bytes) {
-  thread_local std::shared_ptr<void> memory;
-  thread_local size_t size = 0;
+  PYCONV_THREAD_LOCAL std::shared_ptr<void> memory;
+  PYCONV_THREAD_LOCAL size_t size = 0;
   if (bytes > size) {
     memory = nullptr;
     size = 0;

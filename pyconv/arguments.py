@@ -27,8 +27,12 @@ def number(value, name, op, *, least=None, most=None, above=None, below=None):
     expected = _range("a number", least, most, above, below)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(_message(op, name, value, expected))
+    try:
+        as_float = float(value)
+    except OverflowError:  # an int beyond a float
+        as_float = float("inf")
     holds = (
-        abs(float(value)) < float("inf")
+        abs(as_float) < float("inf")
         and (least is None or value >= least)
         and (most is None or value <= most)
         and (above is None or value > above)
@@ -36,7 +40,7 @@ def number(value, name, op, *, least=None, most=None, above=None, below=None):
     )
     if not holds:  # NaN too
         raise ValueError(_message(op, name, value, expected))
-    return float(value)
+    return as_float
 
 
 def flag(value, name, op):
