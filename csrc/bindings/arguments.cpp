@@ -4,7 +4,8 @@ namespace pyconv {
 
 namespace {
 
-constexpr size_t kMostText = 80;  // characters of a value in a message
+constexpr size_t kMostText = 80;           // characters of a value in a message
+constexpr Py_ssize_t kMostDimensions = 64;  // as NumPy has it
 
 template <class... Parts>
 [[noreturn]] void fail_kind(const char* op, const char* name, const py::handle& value, const Parts&... expected) {
@@ -53,8 +54,8 @@ bool is_sequence(const py::handle& value) {
 
 std::string shown(const py::handle& value) {
   try {
-    if (py::hasattr(value, "shape") && py::hasattr(value, "dtype"))
-      return kind_of(value) + " of shape " + py::cast<std::string>(py::str(value.attr("shape")));
+    if (kind_of(value) == "an array")
+      return "an array of shape " + py::cast<std::string>(py::str(value.attr("shape")));
     const auto text = py::cast<std::string>(py::repr(value));
     if (text.size() <= kMostText && text.find('\n') == std::string::npos) return text;
   } catch (const py::error_already_set&) {  // a repr of the caller's own
@@ -110,8 +111,10 @@ Shape sizes(const char* op, const char* name, const py::handle& value, int64_t l
     PyErr_Clear();
     fail_kind(op, name, value, "a tuple of sizes");
   }
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
+  if (count > kMostDimensions) fail(op, name, " has ", count, " sizes, expected at most ", kMostDimensions);
   Shape shape;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.ptr()); ++i) {
+  for (Py_ssize_t i = 0; i < count; ++i) {
     const py::handle item = PySequence_Fast_GET_ITEM(items.ptr(), i);
     const py::object index = is_integer(item) ? as_index(item) : py::object();
     if (!index) fail_kind(op, name, value, "a tuple of sizes, integers of at least ", least);
