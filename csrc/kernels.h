@@ -3,10 +3,11 @@
 // Layout: NHWC activations, HWIO kernels, row-major, float32 unless said. Pointers are aligned to 4 bytes.
 // Outputs are overwritten unless marked `accumulates`; outputs never overlap inputs unless marked `in place`.
 // Sizes may be 0: nothing is read, outputs that have elements are written (a sum over nothing is 0).
+// Sizes are bounded so that no product of them leaves int64 (sizes.h).
 // NaN passes through every op (ReLU and max pooling included); the first of equal maxima wins, row by row.
 // Bitwise reproducible on one backend at any thread count: chunks and partial sums depend on shapes alone, and
 // partial sums are added in order. The caller has checked all arguments; a Status reports what only
-// the backend can see.
+// the backend can see. The host's entries let through what parallel_for and thread_scratch throw (parallel.h).
 #pragma once
 
 #include <cstddef>
@@ -61,6 +62,7 @@ struct Kernels {
 
   // ---- elementwise; all in place allowed (y == x, dx == dy, y == a or b).
   Status (*relu)(const Context&, int64_t size, const float* x, float* y);
+  // dy, or 0 where y <= 0. A NaN in y is not: dy passes there, as in every gradient below that a ReLU masks.
   Status (*relu_backward)(const Context&, int64_t size, const float* dy, const float* y, float* dx);
   Status (*add)(const Context&, int64_t size, const float* a, const float* b, float* y);
   // Keeps an element with probability 1 - rate, scaled by 1 / (1 - rate). Its own gradient: call it on dy

@@ -4,12 +4,26 @@
 
 #include <cstddef>
 #include <memory>
+#include <new>
+#include <string>
+#include <utility>
 
 #include "cuda_library.h"
 
 namespace pyconv {
 
-// At least `bytes` bytes, uninitialised; back to the pool when the last owner goes. Throws std::bad_alloc.
+// Memory that cannot be had, and for what.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::string text) : text_(std::move(text)) {}
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
+
+// At least `bytes` bytes, uninitialised; back to the pool when the last owner goes. Throws OutOfMemory, also for
+// more than kMostBytes.
 std::shared_ptr<void> allocate(size_t bytes);
 
 // The same on a device, or on the host for null. Throws std::runtime_error where the device has no more.

@@ -15,11 +15,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "interruptible.h"
 #include "memory.h"
 
 namespace pyconv {
@@ -27,6 +32,8 @@ namespace pyconv {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+std::atomic<uint64_t> forks{0};  // how many forks lie between the first process and this one
+
 constexpr int kSpins = 4000;  // about 40 us of pauses: longer than the gap between two ops of a plan
 
 inline void pause_cpu() {
@@ -66,14 +73,47 @@ class ProcessorSet {
   bool known_;
 };
 
+// Of the memory that a thread is born with: the loader aborts where it cannot have more for a thread's variables.
+#define PYCONV_THREAD_LOCAL thread_local __attribute__((tls_model("initial-exec")))
+
+// What interrupts the calling thread's work, or null.
+Interruptible*& interruptible() {
+  PYCONV_THREAD_LOCAL Interruptible* current = nullptr;
+  return current;
+}
+
+// The calling thread's own walk over all chunks.
+void run_alone(int64_t chunks, ChunkTask task, void* data) {
+  Interruptible* const interrupts = interruptible();
+  for (int64_t i = 0; i < chunks; ++i) {
+    if (interrupts) interrupts->look();
+    task(data, i);
+  }
+}
+
 class Pool {
  public:
-  explicit Pool(int threads) : workers_(static_cast<size_t>(threads - 1)) {
-    for (auto& worker : workers_) {
-      worker = std::make_unique<Worker>();
-      worker->thread = std::thread([this, w = worker.get()] { serve(*w); });
+  explicit Pool(int threads) {
+    prepare();
+    workers_.reserve(static_cast<size_t>(threads - 1));
+    try {
+      while (workers_.size() + 1 < static_cast<size_t>(threads)) {
+        auto worker = std::make_unique<Worker>();
+        // Kept free for what the thread takes in `prepare`: the loader aborts where it finds nothing.
+        std::unique_ptr<char[]> room(new char[kRoom]);
+        worker->thread = std::thread([this, w = worker.get()] { serve(*w); });
+        room.reset();
+        worker->prepared.wait(false, std::memory_order_acquire);
+        workers_.push_back(std::move(worker));
+      }
+    } catch (const std::system_error& error) {  // a limit on processes, or memory for a stack
+      warn(threads, error.what());
+    } catch (const std::bad_alloc&) {
+      warn(threads, "no memory");
     }
   }
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   ~Pool() {
     stop_ = true;
@@ -84,12 +124,13 @@ class Pool {
     for (auto& worker : workers_) worker->thread.join();
   }
 
-  void run(int64_t chunks, ChunkTask task, void* data) {
+  // False in a child forked by a look for an interruption: of the workers' chunks nobody knows.
+  bool run(int64_t chunks, ChunkTask task, void* data) {
     const int64_t helpers = std::min<int64_t>(static_cast<int64_t>(workers_.size()), chunks - 1);
     std::unique_lock lock(taken_, std::try_to_lock);
     if (helpers <= 0 || !lock.owns_lock()) {
-      for (int64_t i = 0; i < chunks; ++i) task(data, i);
-      return;
+      run_alone(chunks, task, data);
+      return true;
     }
     task_ = task;
     data_ = data;
@@ -103,16 +144,21 @@ class Pool {
       worker.ticket.fetch_add(1, std::memory_order_release);
       worker.ticket.notify_one();
     }
-    claim();
+    const uint64_t family = forks.load(std::memory_order_relaxed);
+    claim(interruptible());
+    if (forks.load(std::memory_order_relaxed) != family) return false;
     gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
     for (uint32_t inside; (inside = gate_.load(std::memory_order_acquire)) != 0;)
       if (!spin_while_equal(gate_, inside)) gate_.wait(inside, std::memory_order_acquire);
+    failed_.store(false, std::memory_order_relaxed);
+    if (const std::exception_ptr failure = std::exchange(failure_, nullptr)) std::rethrow_exception(failure);
+    return true;
   }
 
  private:
   struct alignas(64) Worker {
     std::atomic<uint32_t> ticket{0};
-    std::atomic<bool> asleep{false};
+    std::atomic<bool> prepared{false}, asleep{false};
     pid_t id = 0;
     int barred = -1;  // the processor that it may not run on
     std::thread thread;
@@ -130,12 +176,43 @@ class Pool {
     if (allowed.count() > 0) allowed.confine(worker.id);
   }
 
-  void claim() {
-    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) task_(data_, i);
+  // Takes chunks until there are none. Nothing leaves it: the stack that the task works on has to stay until all
+  // threads are out.
+  void claim(Interruptible* interrupts) noexcept {
+    try {
+      for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) {
+        if (interrupts) interrupts->look();
+        task_(data_, i);
+      }
+    } catch (...) {
+      next_.store(chunks_, std::memory_order_relaxed);
+      if (!failed_.exchange(true, std::memory_order_relaxed)) failure_ = std::current_exception();
+    }
+  }
+
+  void warn(int wanted, const char* why) const {
+    static std::atomic<bool> warned{false};
+    if (!warned.exchange(true))
+      std::fprintf(stderr, "pyconv: %d of %d threads could be started (%s); computing with these\n", threads(),
+                   wanted, why);
+  }
+
+  static constexpr size_t kRoom = size_t{1} << 18;  // bytes
+
+  // What a thread's first exception and first scratch take, had now: they may come when there is no memory left.
+  static void prepare() {
+    std::uncaught_exceptions();
+    try {
+      thread_scratch(1);
+    } catch (const std::bad_alloc&) {  // then it asks again
+    }
   }
 
   void serve(Worker& worker) {
     worker.id = static_cast<pid_t>(syscall(SYS_gettid));
+    prepare();
+    worker.prepared.store(true, std::memory_order_release);
+    worker.prepared.notify_one();
     for (uint32_t seen = 0;; ++seen) {
       if (!spin_while_equal(worker.ticket, seen)) {
         worker.asleep.store(true, std::memory_order_release);
@@ -144,7 +221,7 @@ class Pool {
       }
       if (stop_) return;
       if (!enter()) continue;
-      claim();
+      claim(nullptr);
       if (gate_.fetch_sub(1, std::memory_order_acq_rel) == 1) gate_.notify_one();  // closed, and the last one out
     }
   }
@@ -165,6 +242,8 @@ class Pool {
   static constexpr uint32_t kOpen = uint32_t{1} << 31;
   alignas(64) std::atomic<uint32_t> gate_{0};  // kOpen, and how many workers are inside
   std::atomic<bool> stop_{false};
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;  // of the one that set failed_; the caller's when all are out
 };
 
 struct State {
@@ -178,8 +257,9 @@ State* state = new State;
 
 int threads_from_environment() {
   if (const char* text = std::getenv("PYCONV_NUM_THREADS"); text && *text) {
-    const int wanted = std::atoi(text);
-    if (wanted >= 1) return std::min(wanted, kMaxThreads);
+    char* end = nullptr;
+    const long wanted = std::strtol(text, &end, 10);
+    if (wanted >= 1 && !*end) return static_cast<int>(std::min<long>(wanted, kMaxThreads));
     std::fprintf(stderr,
                  "pyconv: PYCONV_NUM_THREADS is '%s', expected a number of at least 1; using the default\n", text);
   }
@@ -189,6 +269,7 @@ int threads_from_environment() {
 // In a forked child the workers are gone and locks may be held: start afresh, and leak the parent's state.
 void after_fork() {
   const int threads = state->threads;
+  forks.fetch_add(1, std::memory_order_relaxed);
   state = new State;
   state->threads = threads;
 }
@@ -204,7 +285,10 @@ int decided_threads() {
 
 std::shared_ptr<Pool> shared_pool() {
   const std::lock_guard lock(state->mutex);
-  if (!state->pool) state->pool = std::make_shared<Pool>(decided_threads());
+  if (!state->pool) {
+    state->pool = std::make_shared<Pool>(decided_threads());
+    state->threads = state->pool->threads();
+  }
   return state->pool;
 }
 
@@ -253,8 +337,8 @@ void set_num_threads(int threads) {
 }  // the old pool ends here, or with the last call that runs on it
 
 void* thread_scratch(size_t bytes) {
-  thread_local std::shared_ptr<void> memory;
-  thread_local size_t size = 0;
+  PYCONV_THREAD_LOCAL std::shared_ptr<void> memory;
+  PYCONV_THREAD_LOCAL size_t size = 0;
   if (bytes > size) {
     memory = nullptr;
     size = 0;
@@ -264,9 +348,23 @@ void* thread_scratch(size_t bytes) {
   return memory.get();
 }
 
+Interruptible::Interruptible(void (*look)())
+    : look_(look), looked_(std::chrono::steady_clock::now()), outer_(std::exchange(interruptible(), this)) {}
+
+Interruptible::~Interruptible() {
+  interruptible() = outer_;
+}
+
+void Interruptible::look() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - looked_ < std::chrono::milliseconds(50)) return;
+  looked_ = now;
+  look_();
+}
+
 void parallel_for(int64_t chunks, ChunkTask task, void* data) {
-  if (chunks == 1) return task(data, 0);
-  if (chunks > 1) shared_pool()->run(chunks, task, data);
+  if (chunks == 1) return run_alone(1, task, data);
+  if (chunks > 1 && !shared_pool()->run(chunks, task, data)) run_alone(chunks, task, data);
 }
 
 }  // namespace pyconv

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <stdexcept>
 
 #include "memory.h"
@@ -21,7 +22,12 @@ void set_precision(Precision value) {
 }
 
 void run_call(const Program::Entry& entry, void* stream, void* workspace, size_t workspace_bytes) {
-  const Status status = entry.call({stream, entry.precision, entry.algorithm, workspace, workspace_bytes});
+  Status status = kOk;
+  try {
+    status = entry.call({stream, entry.precision, entry.algorithm, workspace, workspace_bytes});
+  } catch (const std::bad_alloc& error) {
+    throw OutOfMemory("[" + std::string(entry.op) + "] scratch memory cannot be had: " + error.what());
+  }
   if (status.message) throw std::runtime_error("[" + std::string(entry.op) + "] " + status.message);
 }
 

@@ -63,7 +63,8 @@ class Program {
   std::map<std::pair<size_t, size_t>, void*> graphs_;  // of entries [begin, end); null: ran once
 };
 
-// Runs (on a device: enqueues) one call. Throws std::runtime_error when it fails.
+// Runs (on a device: enqueues) one call. Throws std::runtime_error when it fails, OutOfMemory where its scratch
+// memory cannot be had.
 void run_call(const Program::Entry& entry, void* stream, void* workspace, size_t workspace_bytes);
 
 }  // namespace pyconv

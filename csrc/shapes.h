@@ -92,12 +92,12 @@ struct RandomAffineShape {
 };
 
 // Output size of a sliding window; with ceil_mode the last window may start inside the input or its leading
-// padding and overhang the end, as in PyTorch.
+// padding and overhang the end, as in PyTorch: by less than a stride, even where it is the only one. 0: none fits.
 inline int64_t window_output_size(int64_t size, int64_t kernel, int64_t stride, int64_t pad_before,
                                   int64_t pad_after, int64_t dilation, bool ceil_mode) {
-  const int64_t span = size + pad_before + pad_after - dilation * (kernel - 1) - 1;
+  const int64_t span = size + pad_before + pad_after - dilation * (kernel - 1) - 1 + (ceil_mode ? stride - 1 : 0);
   if (span < 0) return 0;
-  int64_t out = (span + (ceil_mode ? stride - 1 : 0)) / stride + 1;
+  int64_t out = span / stride + 1;
   if (ceil_mode && (out - 1) * stride >= size + pad_before) --out;
   return out;
 }

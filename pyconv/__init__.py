@@ -19,6 +19,8 @@ __path__ = pkgutil.extend_path(__path__, __name__)
 try:
     from pyconv import _core
 except ImportError as error:
+    if "subinterpreter" in str(error):
+        raise
     if importlib.util.find_spec("pyconv._core"):
         raise ImportError(
             f"pyconv's extension module cannot be loaded ({error}). "
@@ -34,6 +36,8 @@ if _core.__version__ != __version__:
         f"pyconv is version {__version__}, its extension module {_core.__version__}: "
         "two installations are mixed. In a checkout, run pip install . again"
     )
+
+_core.read_environment()  # an ImportError where PYCONV_ISA names no instruction set of this machine
 
 from pyconv import names
 

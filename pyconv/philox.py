@@ -1,32 +1,38 @@
 """Philox draws on the host, keyed by seed, purpose, epoch and position (csrc/philox.h)."""
 
+import math
+
 import numpy as np
 
 from pyconv import _core
+from pyconv.arguments import integer
+from pyconv.arguments import seed as seed_of
+
+_MOST_WORDS = 2**34  # of one stream: blocks of 4, numbered by 32 bits
 
 
-def to_rng_state(seed, epoch=0, step=0):
+def to_rng_state(seed, epoch=0, step=0, op="rng"):
     """Return the uint32 (4,) state that ops with randomness read: seed low, seed high, epoch, step.
 
-    Raises ValueError for a seed outside [0, 2**64), or an epoch or step outside [0, 2**32).
+    Raises, in the name of `op`, ValueError for a seed outside [0, 2**64), or an epoch or step outside
+    [0, 2**32), and TypeError for what is no integer.
     """
-    for name, value, bits in (("seed", seed, 64), ("epoch", epoch, 32), ("step", step, 32)):
-        if not 0 <= value < 2**bits:
-            raise ValueError(f"[rng] {name} is {value}, expected an integer in [0, 2**{bits})")
-    seed = int(seed)
+    seed = seed_of(seed, op)
+    epoch, step = (integer(v, n, op, least=0, most=2**32 - 1) for v, n in ((epoch, "epoch"), (step, "step")))
     return np.array([seed & 0xFFFFFFFF, seed >> 32, epoch, step], np.uint32)
 
 
 def words(count, *, seed, purpose, epoch=0, step=0):
     """Return `count` random uint32 words, the first ones of the stream that the key names."""
     to_rng_state(seed, epoch, step)  # for its checks
+    count = integer(count, "count", "rng", least=0, most=_MOST_WORDS)
     blocks = _core.philox(seed, purpose, epoch=epoch, step=step, blocks=-(-count // 4))
     return blocks.numpy().reshape(-1)[:count]
 
 
 def uniform(shape, *, seed, purpose, epoch=0, step=0):
     """Return float32 numbers in [0, 1): the top 24 bits of each word."""
-    draws = words(int(np.prod(shape)), seed=seed, purpose=purpose, epoch=epoch, step=step)
+    draws = words(math.prod(shape), seed=seed, purpose=purpose, epoch=epoch, step=step)
     return ((draws >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)).reshape(shape)
 
 

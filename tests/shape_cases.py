@@ -137,6 +137,10 @@ AWKWARD_POOL2D = {
     "window_17x17": Pool2dCase((1, 19, 18, 3), 17, stride=1, padding=1),
     "ceil_mode": Pool2dCase((2, 6, 7, 5), 3, stride=2, ceil_mode=True),
     "ceil_mode_padding": Pool2dCase((2, 5, 8, 3), 3, stride=3, padding=1, ceil_mode=True),
+    "ceil_mode_below_the_window": Pool2dCase((2, 2, 2, 5), 3, stride=2, ceil_mode=True),
+    "ceil_mode_below_the_window_padding": Pool2dCase(
+        (1, 3, 2, 3), (6, 7), stride=(2, 4), padding=1, ceil_mode=True
+    ),
     "empty_batch": Pool2dCase((0, 6, 6, 3), 2),
 }
 
@@ -144,6 +148,9 @@ AWKWARD_POOL2D = {
 DILATED_POOL2D = {
     "dilation": Pool2dCase((2, 9, 8, 5), 3, stride=2, padding=1, dilation=2),
     "dilation_ceil_mode": Pool2dCase((1, 10, 11, 3), (2, 3), stride=3, dilation=(3, 2), ceil_mode=True),
+    "dilation_ceil_mode_below_the_window": Pool2dCase(
+        (2, 4, 5, 3), (3, 2), stride=3, dilation=(2, 5), ceil_mode=True
+    ),
     "only_padding": Pool2dCase((1, 2, 2, 3), 2, stride=1, padding=3, dilation=2),
 }
 

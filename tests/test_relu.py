@@ -25,6 +25,13 @@ def test_nan_passes_through_and_infinities(backend, size):
     np.testing.assert_array_equal(ops.relu_backward(dy, ops.relu(x)), expected)
 
 
+def test_the_gradient_passes_where_y_is_nan(backend):
+    """What csrc/kernels.h says: only y <= 0 closes."""
+    y = np.resize(np.float32([np.nan, 1, 0, -np.nan, -1]), 67)
+    dy = np.arange(1, 68, dtype=np.float32)
+    np.testing.assert_array_equal(ops.relu_backward(dy, y), np.where(np.isnan(y) | (y > 0), dy, 0))
+
+
 def test_in_place(backend, rng):
     x, dy = normal(rng, 5, 7), normal(rng, 5, 7)
     y, dx = tensor(x.copy()), tensor(dy.copy())

@@ -1,4 +1,6 @@
+import copy
 import gc
+import pickle
 import weakref
 
 import numpy as np
@@ -158,6 +160,36 @@ def test_array_protocol_refuses_an_impossible_no_copy():
     tensor = _core.empty((3,))
     with pytest.raises(ValueError, match="copy"):
         tensor.__array__(np.float64, copy=False)
+
+
+# ---- copies
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_pickles_and_copies(dtype, twin_of):
+    tensor = _core.from_numpy(np.arange(6).reshape(2, 3).astype(dtype)).as_read_only()
+    twin = twin_of(tensor)
+    assert (twin.shape, twin.dtype, twin.device, twin.read_only) == ((2, 3), dtype, "cpu", False)
+    twin.numpy()[0, 0] = 9
+    np.testing.assert_array_equal(tensor.numpy(), np.arange(6).reshape(2, 3))
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles_of_every_protocol(protocol):
+    twin = pickle.loads(pickle.dumps({"a": _core.zeros((2, 3)), "b": _core.zeros(())}, protocol))
+    assert [twin[key].shape for key in "ab"] == [(2, 3), ()]
+
+
+def test_a_damaged_pickle():
+    with pytest.raises(TypeError, match=r"^\[Tensor.__setstate__\] state is \(1,\), expected one array"):
+        _core.Tensor.__new__(_core.Tensor).__setstate__((1,))
+
+
+def test_a_copy_stays_on_its_device_and_a_pickle_does_not(backend):
+    tensor = _core.zeros((2, 3), device=_core.default_device())
+    assert copy.deepcopy(tensor).device == copy.copy(tensor).device == tensor.device
+    assert pickle.loads(pickle.dumps(tensor)).device == "cpu"
 
 
 # ---- read-only

@@ -8,13 +8,14 @@ void bind_adam(py::module_& module) {
   module.def(
       "adam",
       [](const Tensor& dweight, const Tensor& weight_in, const Tensor& m_in, const Tensor& v_in,
-         const Tensor& hyper, float l2, const OptionalTensor& guard) {
+         const Tensor& hyper, const py::object& l2_given, const OptionalTensor& guard) {
         const Op op("adam", dweight);
         check_dtype(op, "dweight", dweight, DType::kFloat32);
         const Tensor weight = output(op, "weight", weight_in, dweight.shape);
         const Tensor m = output(op, "m", m_in, dweight.shape);
         const Tensor v = output(op, "v", v_in, dweight.shape);
         check_shape(op, "hyper", hyper, {4});
+        const float l2 = number(op, "l2", l2_given);
         check_shape(op, "guard", guard, {1}, DType::kFloat64);
         submit(op, {&dweight, &weight, &m, &v, &hyper, pointer(guard)},
                [run = op.kernels->adam, size = dweight.size(), l2, hyper = hyper.as<float>(),

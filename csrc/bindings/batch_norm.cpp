@@ -9,9 +9,12 @@ namespace pyconv {
 namespace {
 
 // x (..., C) as M rows of C channels.
-BatchNormShape shape_of(const char* op, const Tensor& x, float epsilon, float momentum) {
+BatchNormShape shape_of(const char* op, const Tensor& x, const py::object& epsilon_given,
+                        const py::object& momentum_given) {
   check_dtype(op, "x", x, DType::kFloat32);
   if (x.ndim() < 1) fail(op, "x has shape ", shape_text(x.shape), ", expected at least 1 dimension: (..., C)");
+  const float epsilon = number(op, "epsilon", epsilon_given, false),
+              momentum = number(op, "momentum", momentum_given, false);
   if (!(epsilon >= 0)) fail(op, "epsilon is ", epsilon, ", expected at least 0");
   if (!(momentum >= 0 && momentum <= 1)) fail(op, "momentum is ", momentum, ", expected a number in [0, 1]");
   BatchNormShape s{1, x.shape.back(), epsilon, momentum};
@@ -30,8 +33,8 @@ void check_running(const Op& op, const char* name, const OptionalTensor& tensor,
 
 std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const OptionalTensor& gamma,
                                               const OptionalTensor& beta, const OptionalTensor& running_mean,
-                                              const OptionalTensor& running_variance, float epsilon,
-                                              float momentum, const OptionalTensor& y_out,
+                                              const OptionalTensor& running_variance, const py::object& epsilon,
+                                              const py::object& momentum, const OptionalTensor& y_out,
                                               const OptionalTensor& mean_out, const OptionalTensor& rstd_out) {
   const Op op("batch_norm", x);
   const BatchNormShape s = shape_of(op, x, epsilon, momentum);
@@ -54,9 +57,10 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const OptionalTen
 }
 
 Tensor batch_norm_inference(const Tensor& x, const OptionalTensor& gamma, const OptionalTensor& beta,
-                            const Tensor& mean, const Tensor& variance, float epsilon, const OptionalTensor& out) {
+                            const Tensor& mean, const Tensor& variance, const py::object& epsilon,
+                            const OptionalTensor& out) {
   const Op op("batch_norm_inference", x);
-  const BatchNormShape s = shape_of(op, x, epsilon, 0);
+  const BatchNormShape s = shape_of(op, x, epsilon, py::int_(0));
   check_shape(op, "gamma", gamma, {s.C});
   check_shape(op, "beta", beta, {s.C});
   check_shape(op, "mean", mean, {s.C});
@@ -77,7 +81,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm_backward(const Tensor& dy, const T
                                                        const OptionalTensor& dgamma_out,
                                                        const OptionalTensor& dbeta_out) {
   const Op op("batch_norm_backward", x);
-  const BatchNormShape s = shape_of(op, x, 0, 0);
+  const BatchNormShape s = shape_of(op, x, py::int_(0), py::int_(0));
   check_shape(op, "dy", dy, x.shape);
   check_shape(op, "gamma", gamma, {s.C});
   check_shape(op, "mean", mean, {s.C});

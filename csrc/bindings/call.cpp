@@ -1,6 +1,39 @@
 #include "call.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "../interruptible.h"
+#include "../sizes.h"
+#include "gil.h"
+
 namespace pyconv {
+
+namespace {
+
+// Raises what a signal's handler raises: KeyboardInterrupt, as a rule.
+void look_for_signals() {
+  const py::gil_scoped_acquire gil;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+// Where Python runs its signal handlers.
+bool is_main_thread() {
+  return syscall(SYS_gettid) == getpid();
+}
+
+std::shared_ptr<void> workspace_of(const Op& op, size_t bytes, const DeviceFunctions* device) {
+  if (!bytes) return nullptr;
+  try {
+    return allocate(bytes, device);
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(message(op, "the workspace takes ", bytes, " bytes, which cannot be had"));
+  }
+}
+
+}  // namespace
 
 void submit(const Op& op, std::initializer_list<const Tensor*> tensors, Call call, size_t workspace_bytes,
             Conv2dAlgorithm algorithm) {
@@ -11,23 +44,24 @@ void submit(const Op& op, std::initializer_list<const Tensor*> tensors, Call cal
            ", expected one device");
   Program::Entry entry{op, std::move(call), algorithm, precision()};
   if (Program* program = Program::recording()) {
+    if (workspace_bytes > kMostBytes) workspace_of(op, workspace_bytes, device);  // which fails
     std::vector<std::shared_ptr<void>> owners;
     for (const Tensor* tensor : tensors)
       if (tensor) owners.push_back(tensor->owner);
     program->append(std::move(entry), device, workspace_bytes, std::move(owners));
     return;
   }
-  const std::shared_ptr<void> workspace = workspace_bytes ? allocate(workspace_bytes, device) : nullptr;
-  const py::gil_scoped_release release;
+  const std::shared_ptr<void> workspace = workspace_of(op, workspace_bytes, device);
+  const GilRelease release;
+  std::optional<Interruptible> interruptible;
+  if (op.makes && !op.writes_given && is_main_thread()) interruptible.emplace(look_for_signals);
   run_call(entry, device ? device->stream() : nullptr, workspace.get(), workspace_bytes);
 }
 
 void check_dtype(const char* op, const char* name, const Tensor& tensor, DType dtype) {
-  if (tensor.dtype == dtype) return;
-  std::ostringstream text;
-  text << "[" << op << "] " << name << " has dtype " << dtype_name(tensor.dtype) << ", expected "
-       << dtype_name(dtype);
-  throw py::type_error(text.str());
+  if (tensor.dtype != dtype)
+    throw py::type_error(
+        message(op, name, " has dtype ", dtype_name(tensor.dtype), ", expected ", dtype_name(dtype)));
 }
 
 void check_ndim(const char* op, const char* name, const Tensor& tensor, int64_t ndim, const char* layout) {
@@ -46,7 +80,8 @@ void check_shape(const char* op, const char* name, const OptionalTensor& tensor,
 }
 
 Tensor output(const Op& op, const char* name, const OptionalTensor& out, const Shape& shape, DType dtype) {
-  if (!out) return empty(shape, dtype, op.backend->device ? op.backend : nullptr);
+  (out ? op.writes_given : op.makes) = true;
+  if (!out) return empty(shape, dtype, op.backend->device ? op.backend : nullptr, op, name);
   check_shape(op, name, *out, shape, dtype);
   if (out->read_only) fail(op, name, " is read-only, expected memory to write to");
   return *out;

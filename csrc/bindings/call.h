@@ -2,11 +2,11 @@
 #pragma once
 
 #include <initializer_list>
-#include <sstream>
 
 #include "../backends.h"
 #include "../memory.h"
 #include "../program.h"
+#include "arguments.h"
 #include "tensor.h"
 
 namespace pyconv {
@@ -16,6 +16,9 @@ struct Op {
   const char* name;
   const Backend* backend;
   const Kernels* kernels;
+  // Whether all that it writes is new: then nobody misses what an interruption leaves undone. `output` and
+  // `submit` keep account; a binding that writes what it was given without `output` says so.
+  mutable bool makes = false, writes_given = false;
 
   Op(const char* op, const Backend& on) : name(op), backend(&on), kernels(on.kernels) {}
   Op(const char* op, const Tensor& first) : Op(op, first.device ? *first.device : host_backend()) {}
@@ -27,20 +30,13 @@ inline Context planning_context(Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAu
   return {nullptr, precision(), algorithm, nullptr, 0};
 }
 
-// Appends the call to the program that is recording, or runs it at once without the GIL. `tensors` are what
-// the call reads and writes, all on the op's device: a program keeps them alive.
+// Appends the call to the program that is recording, or runs it at once without the GIL; a signal's exception ends
+// it then where all outputs are new. `tensors` are what the call reads and writes, all on the op's device: a
+// program keeps them alive.
 void submit(const Op& op, std::initializer_list<const Tensor*> tensors, Call call, size_t workspace_bytes = 0,
             Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto);
 
 // ---- checks. Every message reads `[op] what was expected, and what came`.
-
-template <class... Parts>
-[[noreturn]] void fail(const char* op, const Parts&... parts) {
-  std::ostringstream text;
-  text << "[" << op << "] ";
-  (text << ... << parts);
-  throw py::value_error(text.str());
-}
 
 inline const Tensor* pointer(const OptionalTensor& tensor) {
   return tensor ? &*tensor : nullptr;

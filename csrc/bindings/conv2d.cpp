@@ -7,13 +7,16 @@ namespace pyconv {
 
 namespace {
 
-Conv2dAlgorithm algorithm_of(const char* op, const std::string& name) {
+constexpr const char* kAlgorithms = "'auto', 'direct', 'gemm', 'winograd_f2x2' or 'winograd_f4x4'";
+
+Conv2dAlgorithm algorithm_of(const char* op, const py::object& given) {
+  const std::string name = word(op, "algorithm", given, kAlgorithms);
   if (name == "auto") return Conv2dAlgorithm::kAuto;
   if (name == "direct") return Conv2dAlgorithm::kDirect;
   if (name == "gemm") return Conv2dAlgorithm::kGemm;
   if (name == "winograd_f2x2") return Conv2dAlgorithm::kWinogradF2x2;
   if (name == "winograd_f4x4") return Conv2dAlgorithm::kWinogradF4x4;
-  fail(op, "algorithm is '", name, "', expected 'auto', 'direct', 'gemm', 'winograd_f2x2' or 'winograd_f4x4'");
+  fail(op, "algorithm is ", shown(given), ", expected ", kAlgorithms);
 }
 
 size_t workspace(const Op& op, Conv2dAlgorithm algorithm, const Conv2dShape& shape, Conv2dPass pass) {
@@ -21,7 +24,7 @@ size_t workspace(const Op& op, Conv2dAlgorithm algorithm, const Conv2dShape& sha
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const Conv2dOptions& options,
-              const std::string& algorithm_name, const OptionalTensor& out) {
+              const py::object& algorithm_name, const OptionalTensor& out) {
   const Op op("conv2d", x);
   check_dtype(op, "x", x, DType::kFloat32);
   check_dtype(op, "weight", weight, DType::kFloat32);
@@ -37,11 +40,12 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
   return y;
 }
 
-Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
-                             const Conv2dOptions& options, const std::string& algorithm_name,
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const py::object& x_shape_given,
+                             const Conv2dOptions& options, const py::object& algorithm_name,
                              const OptionalTensor& out) {
   const Op op("conv2d_backward_input", dy);
   check_dtype(op, "weight", weight, DType::kFloat32);
+  const Shape x_shape = sizes(op, "x_shape", x_shape_given);
   const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
@@ -55,12 +59,14 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape
 }
 
 std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const Tensor& x,
-                                                         const Shape& weight_shape, const Conv2dOptions& options,
-                                                         const std::string& algorithm_name, bool with_bias,
+                                                         const py::object& weight_shape_given,
+                                                         const Conv2dOptions& options,
+                                                         const py::object& algorithm_name, bool with_bias,
                                                          const OptionalTensor& dweight_out,
                                                          const OptionalTensor& dbias_out) {
   const Op op("conv2d_backward_weight", dy);
   check_dtype(op, "x", x, DType::kFloat32);
+  const Shape weight_shape = sizes(op, "weight_shape", weight_shape_given);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
@@ -85,26 +91,26 @@ void bind_conv2d(py::module_& module) {
   module.def(
       "conv2d",
       [](const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const py::object& stride,
-         const py::object& padding, const py::object& dilation, int64_t groups, const std::string& algorithm,
-         const OptionalTensor& y) {
+         const py::object& padding, const py::object& dilation, const py::object& groups,
+         const py::object& algorithm, const OptionalTensor& y) {
         return conv2d(x, weight, bias, {stride, padding, dilation, groups}, algorithm, y);
       },
       py::arg("x"), py::arg("weight"), none("bias"), py::kw_only(), stride, padding, dilation, groups, algorithm,
       none("y"));
   module.def(
       "conv2d_backward_input",
-      [](const Tensor& dy, const Tensor& weight, const Shape& x_shape, const py::object& stride,
-         const py::object& padding, const py::object& dilation, int64_t groups, const std::string& algorithm,
-         const OptionalTensor& dx) {
+      [](const Tensor& dy, const Tensor& weight, const py::object& x_shape, const py::object& stride,
+         const py::object& padding, const py::object& dilation, const py::object& groups,
+         const py::object& algorithm, const OptionalTensor& dx) {
         return conv2d_backward_input(dy, weight, x_shape, {stride, padding, dilation, groups}, algorithm, dx);
       },
       py::arg("dy"), py::arg("weight"), py::arg("x_shape"), py::kw_only(), stride, padding, dilation, groups,
       algorithm, none("dx"));
   module.def(
       "conv2d_backward_weight",
-      [](const Tensor& dy, const Tensor& x, const Shape& weight_shape, const py::object& stride,
-         const py::object& padding, const py::object& dilation, int64_t groups, const std::string& algorithm,
-         bool bias, const OptionalTensor& dweight, const OptionalTensor& dbias) {
+      [](const Tensor& dy, const Tensor& x, const py::object& weight_shape, const py::object& stride,
+         const py::object& padding, const py::object& dilation, const py::object& groups,
+         const py::object& algorithm, bool bias, const OptionalTensor& dweight, const OptionalTensor& dbias) {
         return conv2d_backward_weight(dy, x, weight_shape, {stride, padding, dilation, groups}, algorithm, bias,
                                       dweight, dbias);
       },
@@ -112,9 +118,11 @@ void bind_conv2d(py::module_& module) {
       algorithm, py::arg("bias") = true, none("dweight"), none("dbias"));
   module.def(
       "conv2d_output_shape",
-      [](const Shape& x_shape, const Shape& weight_shape, const py::object& stride, const py::object& padding,
-         const py::object& dilation, int64_t groups) {
-        const Conv2dShape s = conv2d_shape("conv2d", x_shape, weight_shape, {stride, padding, dilation, groups});
+      [](const py::object& x_shape, const py::object& weight_shape, const py::object& stride,
+         const py::object& padding, const py::object& dilation, const py::object& groups) {
+        const Conv2dShape s =
+            conv2d_shape("conv2d", sizes("conv2d", "x_shape", x_shape),
+                         sizes("conv2d", "weight_shape", weight_shape), {stride, padding, dilation, groups});
         return py::make_tuple(s.N, s.OH, s.OW, s.C_out);
       },
       py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups);

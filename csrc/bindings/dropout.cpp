@@ -8,11 +8,14 @@ namespace pyconv {
 void bind_dropout(py::module_& module) {
   module.def(
       "dropout",
-      [](const Tensor& x, const Tensor& rng, float rate, uint32_t purpose, const OptionalTensor& out) {
+      [](const Tensor& x, const Tensor& rng, const py::object& rate_given, const py::object& purpose_given,
+         const OptionalTensor& out) {
         const Op op("dropout", x);
         check_dtype(op, "x", x, DType::kFloat32);
         check_shape(op, "rng", rng, {4}, DType::kUint32);
+        const float rate = number(op, "rate", rate_given, false);
         if (!(rate >= 0 && rate < 1)) fail(op, "rate is ", rate, ", expected at least 0 and below 1");
+        const auto purpose = static_cast<uint32_t>(integer(op, "purpose", purpose_given, 0, UINT32_MAX));
         const Tensor y = output(op, "y", out, x.shape);
         submit(op, {&x, &rng, &y},
                [run = op.kernels->dropout, shape = DropoutShape{x.size(), rate, purpose}, rng = rng.as<uint32_t>(),

@@ -37,32 +37,35 @@ Normalization normalization(const char* op, const OptionalTensor& scale, const O
   return {vector(op, "scale", scale, C), vector(op, "shift", shift, C), relu};
 }
 
-uint32_t conv2d_fusions(const Shape& x_shape, const Shape& weight_shape, const py::object& stride,
-                        const py::object& padding, const py::object& dilation, int64_t groups, bool prepared,
-                        const std::string& device) {
+uint32_t conv2d_fusions(const py::object& x_shape, const py::object& weight_shape, const py::object& stride,
+                        const py::object& padding, const py::object& dilation, const py::object& groups,
+                        bool prepared, const std::string& device) {
   const Op op("conv2d", backend_on(device));
-  const Conv2dShape s = conv2d_shape(op, x_shape, weight_shape, {stride, padding, dilation, groups});
+  const Conv2dShape s = conv2d_shape(op, sizes(op, "x_shape", x_shape), sizes(op, "weight_shape", weight_shape),
+                                     {stride, padding, dilation, groups});
   const auto algorithm = prepared ? Conv2dAlgorithm::kAutoPrepared : Conv2dAlgorithm::kAuto;
   return op.backend->fused ? op.backend->fused->conv2d_fusions(planning_context(algorithm), s) : 0;
 }
 
-int64_t conv2d_prepared_size(const Shape& x_shape, const Shape& weight_shape, const py::object& stride,
-                             const py::object& padding, const py::object& dilation, int64_t groups,
+int64_t conv2d_prepared_size(const py::object& x_shape, const py::object& weight_shape, const py::object& stride,
+                             const py::object& padding, const py::object& dilation, const py::object& groups,
                              const std::string& device) {
   const Op op("conv2d_prepare", backend_on(device));
-  const Conv2dShape s = conv2d_shape(op, x_shape, weight_shape, {stride, padding, dilation, groups});
+  const Conv2dShape s = conv2d_shape(op, sizes(op, "x_shape", x_shape), sizes(op, "weight_shape", weight_shape),
+                                     {stride, padding, dilation, groups});
   return static_cast<int64_t>(
       fused(op).conv2d_prepared_bytes(planning_context(Conv2dAlgorithm::kAutoPrepared), s) / sizeof(float));
 }
 
-Tensor conv2d_prepare(const Tensor& weight, const Shape& x_shape, const py::object& stride,
-                      const py::object& padding, const py::object& dilation, int64_t groups,
+Tensor conv2d_prepare(const Tensor& weight, const py::object& x_shape, const py::object& stride,
+                      const py::object& padding, const py::object& dilation, const py::object& groups,
                       const OptionalTensor& out) {
   const Op op("conv2d_prepare", weight);
   check_dtype(op, "weight", weight, DType::kFloat32);
-  const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, {stride, padding, dilation, groups});
-  const int64_t floats =
-      conv2d_prepared_size(x_shape, weight.shape, stride, padding, dilation, groups, device_name(op.backend));
+  const Conv2dShape s =
+      conv2d_shape(op, sizes(op, "x_shape", x_shape), weight.shape, {stride, padding, dilation, groups});
+  const int64_t floats = conv2d_prepared_size(x_shape, py::cast(weight.shape), stride, padding, dilation, groups,
+                                              device_name(op.backend));
   const Tensor prepared = output(op, "prepared", out, {floats});
   submit(
       op, {&weight, &prepared},
@@ -74,7 +77,7 @@ Tensor conv2d_prepare(const Tensor& weight, const Shape& x_shape, const py::obje
 
 OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                             const py::object& stride, const py::object& padding, const py::object& dilation,
-                            int64_t groups, const OptionalTensor& x_scale, const OptionalTensor& x_shift,
+                            const py::object& groups, const OptionalTensor& x_scale, const OptionalTensor& x_shift,
                             bool x_relu, const OptionalTensor& prepared, bool relu, const OptionalTensor& y_scale,
                             const OptionalTensor& y_shift, bool y_relu, float epsilon, float momentum,
                             const OptionalTensor& gamma, const OptionalTensor& beta,
@@ -144,20 +147,22 @@ BatchNormReduction reduction_of(const char* op, int64_t M, const Tensor& x, cons
           coefficients.as<float>()};
 }
 
-Tensor conv2d_backward_input_fused(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
+Tensor conv2d_backward_input_fused(const Tensor& dy, const Tensor& weight, const py::object& x_shape,
                                    const py::object& stride, const py::object& padding, const py::object& dilation,
-                                   int64_t groups, int64_t rows, const Tensor& x, const OptionalTensor& gamma,
-                                   const Tensor& mean, const Tensor& rstd, const OptionalTensor& scale,
-                                   const OptionalTensor& shift, bool relu, const OptionalTensor& dgamma,
-                                   const OptionalTensor& dbeta, const Tensor& coefficients,
-                                   const OptionalTensor& out) {
+                                   const py::object& groups, int64_t rows, const Tensor& x,
+                                   const OptionalTensor& gamma, const Tensor& mean, const Tensor& rstd,
+                                   const OptionalTensor& scale, const OptionalTensor& shift, bool relu,
+                                   const OptionalTensor& dgamma, const OptionalTensor& dbeta,
+                                   const Tensor& coefficients, const OptionalTensor& out) {
   const Op op("conv2d_backward_input_fused", dy);
-  const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, {stride, padding, dilation, groups});
+  const Conv2dShape s =
+      conv2d_shape(op, sizes(op, "x_shape", x_shape), weight.shape, {stride, padding, dilation, groups});
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
-  check_shape(op, "x", x, x_shape);
+  check_shape(op, "x", x, {s.N, s.H, s.W, s.C_in});
   const BatchNormReduction reduction =
       reduction_of(op, rows, x, gamma, mean, rstd, scale, shift, relu, dgamma, dbeta, coefficients);
-  const Tensor dx = output(op, "dx", out, x_shape);
+  const Tensor dx = output(op, "dx", out, x.shape);
+  op.writes_given = true;  // coefficients
   submit(
       op,
       {&dy, &weight, &x, pointer(gamma), &mean, &rstd, pointer(scale), pointer(shift), pointer(dgamma),
@@ -169,15 +174,16 @@ Tensor conv2d_backward_input_fused(const Tensor& dy, const Tensor& weight, const
 }
 
 std::pair<Tensor, OptionalTensor> conv2d_backward_weight_fused(
-    const Tensor& d, const Tensor& x, const Shape& weight_shape, const py::object& stride,
-    const py::object& padding, const py::object& dilation, int64_t groups, bool with_bias,
+    const Tensor& d, const Tensor& x, const py::object& weight_shape, const py::object& stride,
+    const py::object& padding, const py::object& dilation, const py::object& groups, bool with_bias,
     const OptionalTensor& x_scale, const OptionalTensor& x_shift, bool x_relu, const OptionalTensor& y, bool relu,
     const OptionalTensor& argmax, const OptionalTensor& scale, const OptionalTensor& shift, bool y_relu,
     const OptionalTensor& coefficients, const OptionalTensor& dy, const OptionalTensor& dweight_out,
     const OptionalTensor& dbias_out) {
   const Op op("conv2d_backward_weight_fused", d);
   check_dtype(op, "x", x, DType::kFloat32);
-  const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, {stride, padding, dilation, groups});
+  const Conv2dShape s =
+      conv2d_shape(op, x.shape, sizes(op, "weight_shape", weight_shape), {stride, padding, dilation, groups});
   const Shape y_shape{s.N, s.OH, s.OW, s.C_out}, pooled{s.N, s.OH / 2, s.OW / 2, s.C_out};
   if (argmax && (s.OH % 2 || s.OW % 2)) fail(op, "argmax asks for an even output, it is ", s.OH, " x ", s.OW);
   if (!y && (argmax || coefficients || relu || y_relu)) fail(op, "y is missing");
@@ -194,9 +200,10 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight_fused(
                                 data_or_null(coefficients),
                                 data_or_null(dy)};
   const Normalization input = normalization(op, x_scale, x_shift, x_relu, s.C_in);
-  const Tensor dweight = output(op, "dweight", dweight_out, weight_shape);
+  const Tensor dweight = output(op, "dweight", dweight_out, {s.KH, s.KW, s.C_in / s.groups, s.C_out});
   const OptionalTensor dbias =
       with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
+  op.writes_given |= dy.has_value();
   submit(
       op,
       {&d, &x, pointer(x_scale), pointer(x_shift), pointer(y), pointer(argmax), pointer(scale), pointer(shift),

@@ -13,7 +13,7 @@ struct Padding {
   int64_t top, bottom, left, right;
 };
 
-// An integer, or two of them (height, width), each at least `least`.
+// An integer, or two of them (height, width), each from `least` to kMostAttribute.
 Pair parse_pair(const char* op, const char* name, const py::handle& value, int64_t least);
 
 // "valid", "same" (Keras': output ceil(size / stride), the odd row at the bottom and right), an integer,
@@ -22,10 +22,10 @@ Padding parse_padding(const char* op, const py::handle& value, Pair size, Pair k
 
 // How a convolution slides: the keyword arguments of all its ops.
 struct Conv2dOptions {
-  py::object stride, padding, dilation;
-  int64_t groups;
+  py::object stride, padding, dilation, groups;
 };
 
+// Both check that the arrays' sizes are within sizes.h's bounds.
 Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& weight, const Conv2dOptions& options);
 
 Pool2dShape pool2d_shape(const char* op, const Shape& x, const py::handle& window, const py::handle& stride,

@@ -64,6 +64,9 @@ void bind_linear(py::module_& module) {
         check_dtype(op, "x", x, DType::kFloat32);
         check_ndim(op, "x", x, 2, "(N, C_in)");
         check_ndim(op, "dy", dy, 2, "(N, C_out)");
+        if (x.shape[1] < 1 || dy.shape[1] < 1)
+          fail(op, "x has shape ", shape_text(x.shape), " and dy ", shape_text(dy.shape),
+               ", expected at least 1 input and 1 output");
         const LinearShape s{x.shape[0], x.shape[1], dy.shape[1]};
         check_shape(op, "dy", dy, {s.N, s.C_out});
         const Tensor dweight = output(op, "dweight", dweight_out, {s.C_in, s.C_out});

@@ -5,6 +5,7 @@
 #include "../memory.h"
 #include "../parallel.h"
 #include "../program.h"
+#include "gil.h"
 #include "tensor.h"
 
 namespace pyconv {
@@ -44,7 +45,7 @@ void bind_machine(py::module_& module) {
     return names;
   });
   module.def("cuda_why_not", [] {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     return cuda_why_not();
   });
   module.def(
@@ -52,18 +53,19 @@ void bind_machine(py::module_& module) {
       py::arg("device"));
   module.def("cuda_synchronize", [] {
     const DeviceFunctions* device = backend_on("cuda").device;
-    const py::gil_scoped_release release;
+    const GilRelease release;
     if (const Status status = device->synchronize(); status.message)
       throw std::runtime_error("[cuda] " + std::string(status.message));
   });
   module.def("cuda_name", [] { return backend_on("cuda").device->name(); });
   module.def(
       "set_precision",
-      [](const std::string& name) {
+      [](const py::object& given) {
+        constexpr const char* kExpected = "'float32', 'tf32' or 'bfloat16'";
+        const std::string name = word("set_precision", "precision", given, kExpected);
         for (const auto value : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16})
           if (name == precision_name(value)) return set_precision(value);
-        throw py::value_error("[set_precision] precision is '" + name +
-                              "', expected 'float32', 'tf32' or 'bfloat16'");
+        fail("set_precision", "precision is ", shown(given), ", expected ", kExpected);
       },
       py::arg("precision"));
   module.def("precision", [] { return precision_name(precision()); });
@@ -73,12 +75,10 @@ void bind_machine(py::module_& module) {
   module.def("num_threads", &num_threads);
   module.def(
       "set_num_threads",
-      [](int threads) {
-        if (threads < 1)
-          throw py::value_error("[set_num_threads] threads is " + std::to_string(threads) +
-                                ", expected at least 1");
-        const py::gil_scoped_release release;
-        set_num_threads(threads);
+      [](const py::object& given) {
+        const int64_t threads = integer("set_num_threads", "threads", given, 1, INT64_MAX);
+        const GilRelease release;
+        set_num_threads(static_cast<int>(std::min<int64_t>(threads, INT32_MAX)));
       },
       py::arg("threads"));
   module.def("memory_statistics", [] {
@@ -90,10 +90,22 @@ void bind_machine(py::module_& module) {
     return result;
   });
   module.def("empty_cache", &empty_cache);
+  // What an op would stumble over later: PYCONV_ISA is refused, PYCONV_NUM_THREADS warned of.
+  module.def("read_environment", [] {
+    try {
+      host_backend();
+    } catch (const std::runtime_error& error) {
+      throw py::import_error(error.what());
+    }
+    num_threads();
+  });
 }
 
 }  // namespace
 
+// The entry that Python looks for stands before pybind11's, which would wait for ever for the lock of another
+// interpreter.
+#define PyInit__core initialise_in_the_main_interpreter
 PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = PYCONV_VERSION;
   bind_tensor(module);
@@ -119,3 +131,12 @@ PYBIND11_MODULE(_core, module) {
 }
 
 }  // namespace pyconv
+
+#undef PyInit__core
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return pyconv::initialise_in_the_main_interpreter();
+  PyErr_SetString(
+      PyExc_ImportError,
+      "pyconv works in the main interpreter alone, and this is a subinterpreter; use threads or processes");
+  return nullptr;
+}

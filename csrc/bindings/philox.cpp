@@ -8,10 +8,11 @@ namespace pyconv {
 void bind_philox(py::module_& module) {
   module.def(
       "philox",
-      [](uint64_t seed, uint32_t purpose, uint32_t epoch, uint32_t step, uint32_t first, int64_t blocks) {
-        if (blocks < 0)
-          throw py::value_error("[philox] blocks is " + std::to_string(blocks) + ", expected at least 0");
-        Tensor words = empty({blocks, 4}, DType::kUint32);
+      [](uint64_t seed, uint32_t purpose, uint32_t epoch, uint32_t step, uint32_t first,
+         const py::object& blocks_given) {
+        // A block's number is 32 bits of the counter: beyond, the stream would begin anew.
+        const int64_t blocks = integer("philox", "blocks", blocks_given, 0, (int64_t{1} << 32) - first);
+        Tensor words = empty({blocks, 4}, DType::kUint32, nullptr, "philox", "the result");
         const uint32_t rng[4] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32), epoch, step};
         for (int64_t i = 0; i < blocks; ++i) {
           const PhiloxBlock block = philox(rng, purpose, first + static_cast<uint32_t>(i));

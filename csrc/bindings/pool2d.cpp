@@ -9,12 +9,19 @@ namespace {
 
 // The keyword arguments that say how the window slides.
 struct Options {
-  py::object stride, padding, dilation;
-  bool ceil_mode;
+  py::object stride, padding, dilation, ceil_mode;
 };
 
 Pool2dShape shape_of(const char* op, const Shape& x, const py::object& window, const Options& o) {
-  return pool2d_shape(op, x, window, o.stride, o.padding, o.dilation, o.ceil_mode);
+  return pool2d_shape(op, x, window, o.stride, o.padding, o.dilation, flag(op, "ceil_mode", o.ceil_mode));
+}
+
+// Of max pooling: argmax is an offset in the window, of 32 bits.
+Pool2dShape max_shape_of(const char* op, const Shape& x, const py::object& window, const Options& o) {
+  const Pool2dShape s = shape_of(op, x, window, o);
+  if (product(s.KH, s.KW) > INT32_MAX)
+    fail(op, "window is ", shown(window), ", expected at most ", INT32_MAX, " elements");
+  return s;
 }
 
 DType argmax_dtype(const Pool2dShape& s) {
@@ -26,7 +33,7 @@ std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& 
                                              const OptionalTensor& argmax_out) {
   const Op op("max_pool2d", x);
   check_dtype(op, "x", x, DType::kFloat32);
-  const Pool2dShape s = shape_of(op, x.shape, window, options);
+  const Pool2dShape s = max_shape_of(op, x.shape, window, options);
   const Shape shape{s.N, s.OH, s.OW, s.C};
   const Tensor y = output(op, "y", y_out, shape);
   const OptionalTensor argmax =
@@ -37,10 +44,11 @@ std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& 
   return {y, argmax};
 }
 
-Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const Shape& x_shape, const py::object& window,
-                           const Options& options, const OptionalTensor& out) {
+Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const py::object& x_shape_given,
+                           const py::object& window, const Options& options, const OptionalTensor& out) {
   const Op op("max_pool2d_backward", dy);
-  const Pool2dShape s = shape_of(op, x_shape, window, options);
+  const Shape x_shape = sizes(op, "x_shape", x_shape_given);
+  const Pool2dShape s = max_shape_of(op, x_shape, window, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
   check_shape(op, "argmax", argmax, dy.shape, argmax_dtype(s));
   const Tensor dx = output(op, "dx", out, x_shape);
@@ -50,12 +58,12 @@ Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const Shape& 
   return dx;
 }
 
-Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& options, bool count_include_pad,
-                  const OptionalTensor& out) {
+Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& options,
+                  const py::object& count_include_pad, const OptionalTensor& out) {
   const Op op("avg_pool2d", x);
   check_dtype(op, "x", x, DType::kFloat32);
   Pool2dShape s = shape_of(op, x.shape, window, options);
-  s.count_include_pad = count_include_pad;
+  s.count_include_pad = flag(op, "count_include_pad", count_include_pad);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C});
   submit(op, {&x, &y},
          [=, run = op.kernels->avg_pool2d, x = x.as<float>(), y = y.as<float>()](const Context& context) {
@@ -64,11 +72,13 @@ Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& opti
   return y;
 }
 
-Tensor avg_pool2d_backward(const Tensor& dy, const Shape& x_shape, const py::object& window,
-                           const Options& options, bool count_include_pad, const OptionalTensor& out) {
+Tensor avg_pool2d_backward(const Tensor& dy, const py::object& x_shape_given, const py::object& window,
+                           const Options& options, const py::object& count_include_pad,
+                           const OptionalTensor& out) {
   const Op op("avg_pool2d_backward", dy);
+  const Shape x_shape = sizes(op, "x_shape", x_shape_given);
   Pool2dShape s = shape_of(op, x_shape, window, options);
-  s.count_include_pad = count_include_pad;
+  s.count_include_pad = flag(op, "count_include_pad", count_include_pad);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
   const Tensor dx = output(op, "dx", out, x_shape);
   submit(op, {&dy, &dx},
@@ -86,7 +96,7 @@ void bind_pool2d(py::module_& module) {
   module.def(
       "max_pool2d",
       [](const Tensor& x, const py::object& window, const py::object& stride, const py::object& padding,
-         const py::object& dilation, bool ceil_mode, bool return_argmax, const OptionalTensor& y,
+         const py::object& dilation, const py::object& ceil_mode, bool return_argmax, const OptionalTensor& y,
          const OptionalTensor& argmax) {
         return max_pool2d(x, window, {stride, padding, dilation, ceil_mode}, return_argmax, y, argmax);
       },
@@ -94,9 +104,9 @@ void bind_pool2d(py::module_& module) {
       py::arg("return_argmax") = true, none("y"), none("argmax"));
   module.def(
       "max_pool2d_backward",
-      [](const Tensor& dy, const Tensor& argmax, const Shape& x_shape, const py::object& window,
-         const py::object& stride, const py::object& padding, const py::object& dilation, bool ceil_mode,
-         const OptionalTensor& dx) {
+      [](const Tensor& dy, const Tensor& argmax, const py::object& x_shape, const py::object& window,
+         const py::object& stride, const py::object& padding, const py::object& dilation,
+         const py::object& ceil_mode, const OptionalTensor& dx) {
         return max_pool2d_backward(dy, argmax, x_shape, window, {stride, padding, dilation, ceil_mode}, dx);
       },
       py::arg("dy"), py::arg("argmax"), py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding,
@@ -104,14 +114,15 @@ void bind_pool2d(py::module_& module) {
   module.def(
       "avg_pool2d",
       [](const Tensor& x, const py::object& window, const py::object& stride, const py::object& padding,
-         bool ceil_mode, bool count_include_pad, const OptionalTensor& y) {
+         const py::object& ceil_mode, const py::object& count_include_pad, const OptionalTensor& y) {
         return avg_pool2d(x, window, {stride, padding, py::int_(1), ceil_mode}, count_include_pad, y);
       },
       py::arg("x"), py::arg("window"), py::kw_only(), stride, padding, ceil_mode, count_include_pad, none("y"));
   module.def(
       "avg_pool2d_backward",
-      [](const Tensor& dy, const Shape& x_shape, const py::object& window, const py::object& stride,
-         const py::object& padding, bool ceil_mode, bool count_include_pad, const OptionalTensor& dx) {
+      [](const Tensor& dy, const py::object& x_shape, const py::object& window, const py::object& stride,
+         const py::object& padding, const py::object& ceil_mode, const py::object& count_include_pad,
+         const OptionalTensor& dx) {
         return avg_pool2d_backward(dy, x_shape, window, {stride, padding, py::int_(1), ceil_mode},
                                    count_include_pad, dx);
       },
@@ -119,10 +130,10 @@ void bind_pool2d(py::module_& module) {
       count_include_pad, none("dx"));
   module.def(
       "pool2d_output_shape",
-      [](const Shape& x_shape, const py::object& window, const py::object& stride, const py::object& padding,
-         const py::object& dilation, bool ceil_mode) {
-        const Pool2dShape s =
-            shape_of("pool2d_output_shape", x_shape, window, {stride, padding, dilation, ceil_mode});
+      [](const py::object& x_shape, const py::object& window, const py::object& stride, const py::object& padding,
+         const py::object& dilation, const py::object& ceil_mode) {
+        const Pool2dShape s = shape_of("pool2d_output_shape", sizes("pool2d_output_shape", "x_shape", x_shape),
+                                       window, {stride, padding, dilation, ceil_mode});
         return py::make_tuple(s.N, s.OH, s.OW, s.C);
       },
       py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding, dilation, ceil_mode);

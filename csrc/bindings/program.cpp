@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "gil.h"
 #include "tensor.h"
 
 namespace pyconv {
@@ -29,11 +30,11 @@ void bind_program(py::module_& module) {
       .def(
           "run",
           [](Program& p, size_t begin, std::optional<size_t> end) {
-            const py::gil_scoped_release release;
+            const GilRelease release;
             p.run(begin, end.value_or(p.entries().size()));
           },
           py::arg("begin") = 0, py::arg("end") = py::none())
-      .def("time", &Program::time, py::call_guard<py::gil_scoped_release>());
+      .def("time", &Program::time, py::call_guard<GilRelease>());
 }
 
 }  // namespace pyconv

@@ -8,13 +8,15 @@ void bind_sgd(py::module_& module) {
   module.def(
       "sgd",
       [](const Tensor& dweight, const Tensor& weight_in, const OptionalTensor& velocity_in, const Tensor& hyper,
-         float l2, bool nesterov, const OptionalTensor& guard) {
+         const py::object& l2_given, const py::object& nesterov_given, const OptionalTensor& guard) {
         const Op op("sgd", dweight);
         check_dtype(op, "dweight", dweight, DType::kFloat32);
         const Tensor weight = output(op, "weight", weight_in, dweight.shape);
         OptionalTensor velocity;
         if (velocity_in) velocity = output(op, "velocity", velocity_in, dweight.shape);
         check_shape(op, "hyper", hyper, {4});
+        const float l2 = number(op, "l2", l2_given);
+        const bool nesterov = flag(op, "nesterov", nesterov_given);
         check_shape(op, "guard", guard, {1}, DType::kFloat64);
         submit(op, {&dweight, &weight, pointer(velocity), &hyper, pointer(guard)},
                [run = op.kernels->sgd, size = dweight.size(), l2, nesterov, hyper = hyper.as<float>(),

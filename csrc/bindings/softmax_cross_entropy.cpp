@@ -22,8 +22,8 @@ void check_labels(const Tensor& labels, int64_t K) {
 void bind_softmax_cross_entropy(py::module_& module) {
   module.def(
       kOp,
-      [](const Tensor& logits, const Tensor& target, float label_smoothing, std::optional<float> gradient_scale,
-         bool gradient, const OptionalTensor& loss_out,
+      [](const Tensor& logits, const Tensor& target, const py::object& smoothing,
+         std::optional<float> gradient_scale, bool gradient, const OptionalTensor& loss_out,
          const OptionalTensor& dlogits_out) -> std::pair<Tensor, OptionalTensor> {
         const Op op(kOp, logits);
         check_dtype(op, "logits", logits, DType::kFloat32);
@@ -36,6 +36,7 @@ void bind_softmax_cross_entropy(py::module_& module) {
         } else {
           check_shape(op, "target", target, logits.shape);
         }
+        const float label_smoothing = number(op, "label_smoothing", smoothing, false);
         if (!(label_smoothing >= 0 && label_smoothing <= 1))
           fail(op, "label_smoothing is ", label_smoothing, ", expected from 0 to 1");
         const float scale = gradient_scale.value_or(1.0f / static_cast<float>(std::max<int64_t>(N, 1)));

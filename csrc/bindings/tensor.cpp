@@ -8,6 +8,7 @@
 
 #include "../memory.h"
 #include "dlpack.h"
+#include "gil.h"
 
 namespace pyconv {
 
@@ -51,6 +52,7 @@ Tensor from_numpy(const py::array& array) {
       reinterpret_cast<uintptr_t>(array.data()) % std::min<size_t>(item_bytes(tensor.dtype), 8))
     throw py::value_error("[Tensor] expected a contiguous, aligned array; make one with numpy.ascontiguousarray");
   tensor.shape.assign(array.shape(), array.shape() + array.ndim());
+  check_extents("Tensor", "shape", tensor.shape);
   tensor.data = const_cast<void*>(array.data());
   tensor.read_only = !array.writeable();
   tensor.owner = std::shared_ptr<void>(new py::object(array), [](void* p) {
@@ -67,7 +69,7 @@ int32_t device_type(const Tensor& tensor) {
 // Others read a device's memory on streams of their own: all work on it is done first.
 void wait_for_device(const Tensor& tensor) {
   if (!tensor.functions()) return;
-  const py::gil_scoped_release release;
+  const GilRelease release;
   if (const Status status = tensor.functions()->synchronize(); status.message)
     throw std::runtime_error("[Tensor] " + std::string(status.message));
 }
@@ -131,26 +133,32 @@ py::capsule capsule_of(ManagedType* managed, const char* name) {
 // -1: it takes care itself.
 void order_before(const Tensor& tensor, const py::object& stream) {
   if (!tensor.functions()) return;
-  const auto number = stream.is_none() ? intptr_t{1} : py::cast<intptr_t>(stream);
-  if (number == 0 || number < -1)
-    throw py::value_error("[Tensor.__dlpack__] stream is " + std::to_string(number) +
-                          ", expected None, -1, 1, 2 or a stream's address");
+  const int64_t number = stream.is_none() ? 1 : integer("Tensor.__dlpack__", "stream", stream, -1, INT64_MAX);
+  if (number == 0) fail("Tensor.__dlpack__", "stream is 0, expected None, -1, 1, 2 or a stream's address");
   if (number == -1) return;
   if (const Status status = tensor.functions()->make_wait(reinterpret_cast<void*>(number)); status.message)
     throw std::runtime_error("[Tensor.__dlpack__] " + std::string(status.message));
 }
 
+// Two numbers, as DLPack's devices and versions are.
+std::pair<int64_t, int64_t> two_integers(const char* name, const py::object& value) {
+  const Shape pair = sizes("Tensor.__dlpack__", name, value);
+  if (pair.size() != 2) fail("Tensor.__dlpack__", name, " is ", shown(value), ", expected two integers");
+  return {pair[0], pair[1]};
+}
+
 py::capsule dlpack_of(const Tensor& tensor, const py::object& stream, const py::object& max_version,
                       const py::object& device, const py::object& copy) {
-  if (!device.is_none() && py::cast<std::pair<int, int>>(device) != std::pair<int, int>(device_type(tensor), 0))
+  const std::pair<int64_t, int64_t> here(device_type(tensor), 0);
+  if (!device.is_none() && two_integers("dl_device", device) != here)
     throw py::buffer_error("[Tensor.__dlpack__] dl_device is another device than the tensor's");
   Tensor shared = tensor;
-  if (!copy.is_none() && py::cast<bool>(copy)) {
+  if (!copy.is_none() && flag("Tensor.__dlpack__", "copy", copy)) {
     shared = empty(tensor.shape, tensor.dtype, tensor.device);
     pyconv::copy(shared, tensor);
   }
   order_before(shared, stream);
-  if (!max_version.is_none() && py::cast<std::pair<uint32_t, uint32_t>>(max_version).first >= 1) {
+  if (!max_version.is_none() && two_integers("max_version", max_version).first >= 1) {
     auto* managed = export_dlpack<dlpack::ManagedVersioned>(shared);
     managed->version = {1, 0};
     managed->flags = shared.read_only ? dlpack::kFlagReadOnly : 0;
@@ -186,7 +194,10 @@ Tensor import_dlpack(PyObject* capsule, const char* name, const char* used_name)
   Tensor tensor;
   if (array.device.type == dlpack::kCuda) tensor.device = &backend_on("cuda");
   tensor.dtype = dtype_from_dlpack(array.dtype);
+  if (array.ndim < 0 || (array.ndim > 0 && !array.shape))
+    fail("from_dlpack", "array has ", array.ndim, " dimensions and no shape");
   tensor.shape.assign(array.shape, array.shape + array.ndim);
+  check_extents("from_dlpack", "array", tensor.shape);
   tensor.data = static_cast<char*>(array.data) + array.byte_offset;
   if constexpr (std::is_same_v<ManagedType, dlpack::ManagedVersioned>)
     tensor.read_only = managed->flags & dlpack::kFlagReadOnly;
@@ -217,74 +228,99 @@ Tensor import_dlpack(PyObject* capsule, const char* name, const char* used_name)
   return copy;
 }
 
+bool is_on_cuda(const py::object& array) {
+  if (!py::hasattr(array, "__dlpack_device__")) return false;
+  const py::object device = array.attr("__dlpack_device__")();
+  return py::isinstance<py::tuple>(device) && py::len(device) == 2 &&
+         py::object(device[py::int_(0)]).equal(py::int_(static_cast<int>(dlpack::kCuda)));
+}
+
 Tensor from_dlpack(const py::object& array) {
+  if (!py::hasattr(array, "__dlpack__"))
+    throw py::type_error(
+        message("from_dlpack", "array is ", shown(array), ", expected an object with __dlpack__"));
   py::object capsule;
   py::dict where;  // on a GPU, the producer's work is to be ordered before ours
-  if (py::hasattr(array, "__dlpack_device__") &&
-      py::cast<std::pair<int, int>>(array.attr("__dlpack_device__")()).first == dlpack::kCuda)
-    where["stream"] = reinterpret_cast<intptr_t>(backend_on("cuda").device->stream());
+  if (is_on_cuda(array)) where["stream"] = reinterpret_cast<intptr_t>(backend_on("cuda").device->stream());
   try {
     capsule = array.attr("__dlpack__")(**where, py::arg("max_version") = py::make_tuple(1, 0));
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;
     capsule = array.attr("__dlpack__")(**where);  // a producer from before DLPack 1.0
   }
+  if (!PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned") && !PyCapsule_IsValid(capsule.ptr(), "dltensor"))
+    throw py::type_error(message("from_dlpack", "array gives ", shown(capsule), ", expected a DLPack capsule"));
   if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned"))
     return import_dlpack<dlpack::ManagedVersioned>(capsule.ptr(), "dltensor_versioned", "used_dltensor_versioned");
   return import_dlpack<dlpack::Managed>(capsule.ptr(), "dltensor", "used_dltensor");
 }
 
-bool any_negative(const Shape& shape) {
-  return std::any_of(shape.begin(), shape.end(), [](int64_t extent) { return extent < 0; });
-}
-
-Tensor reshaped(const Tensor& tensor, Shape shape) {
+Tensor reshaped(const Tensor& tensor, const py::object& given) {
+  const char* op = "Tensor.reshape";
+  Shape shape = sizes(op, "shape", given, INT64_MIN);
   int64_t known = 1, unknown = -1;
+  bool fits = true;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == -1 && unknown < 0)
       unknown = static_cast<int64_t>(i);
     else
-      known *= shape[i];
+      known = product(known, std::max<int64_t>(shape[i], 0)), fits &= shape[i] >= 0;
   }
+  const Shape wanted = shape;
   if (unknown >= 0 && known > 0) shape[static_cast<size_t>(unknown)] = tensor.size() / known;
+  if (unknown >= 0 && known == 0) fits = false;
+  if (!fits || elements(shape) != tensor.size())
+    fail(op, "a tensor of shape ", shape_text(tensor.shape), " has no view of shape ", shape_text(wanted));
+  check_extents(op, "shape", shape);
   Tensor view = tensor;
   view.shape = std::move(shape);
-  if (any_negative(view.shape) || view.size() != tensor.size())
-    throw py::value_error("[Tensor.reshape] a tensor of shape " + shape_text(tensor.shape) +
-                          " has no view of shape " + shape_text(view.shape));
   return view;
 }
 
 // `count` bytes of an arena as a tensor of another type.
-Tensor arena_view(const Tensor& arena, size_t offset, Shape shape, const std::string& dtype) {
+Tensor arena_view(const Tensor& arena, const py::object& offset_given, const py::object& shape_given,
+                  const py::object& dtype) {
+  const char* op = "Tensor.view";
   Tensor view = arena;
-  view.dtype = dtype_of(dtype);
-  view.shape = std::move(shape);
-  view.data = arena.as<char>() + offset;
-  if (any_negative(view.shape))
-    throw py::value_error("[Tensor.view] negative size in shape " + shape_text(view.shape));
+  view.dtype = dtype_of(word(op, "dtype", dtype, "the name of a dtype"));
+  view.shape = sizes(op, "shape", shape_given, INT64_MIN);
+  check_extents(op, "shape", view.shape);
+  const auto offset = static_cast<size_t>(integer(op, "offset", offset_given, 0, INT64_MAX));
   if (offset > arena.bytes() || view.bytes() > arena.bytes() - offset)
-    throw py::value_error("[Tensor.view] " + std::to_string(view.bytes()) + " bytes at " + std::to_string(offset) +
-                          " do not fit " + std::to_string(arena.bytes()));
+    fail(op, view.bytes(), " bytes at ", offset, " do not fit ", arena.bytes());
+  view.data = arena.as<char>() + offset;
+  if (reinterpret_cast<uintptr_t>(view.data) % std::min<size_t>(item_bytes(view.dtype), 8))
+    fail(op, "offset is ", offset, ", expected a place aligned to ", dtype_name(view.dtype));
   return view;
 }
 
 // Null for "cpu".
-const Backend* device_of(const std::string& name) {
-  const Backend& found = backend_on(name);
-  return found.device ? &found : nullptr;
+const Backend* device_of(const char* op, const py::object& given) {
+  const std::string name = word(op, "device", given, "'cpu' or 'cuda'");
+  try {
+    const Backend& found = backend_on(name);
+    return found.device ? &found : nullptr;
+  } catch (const std::invalid_argument& error) {  // which says what the device is
+    fail(op, error.what());
+  }
+}
+
+Tensor new_tensor(const char* op, const py::object& shape, const py::object& dtype, const py::object& device) {
+  return empty(sizes(op, "shape", shape, INT64_MIN), dtype_of(word(op, "dtype", dtype, "the name of a dtype")),
+               device_of(op, device));
 }
 
 }  // namespace
 
-int64_t Tensor::size() const {
-  int64_t product = 1;
-  for (const int64_t extent : shape) product *= extent;
-  return product;
+size_t Tensor::bytes() const {
+  return static_cast<size_t>(product(size(), static_cast<int64_t>(item_bytes(dtype))));
 }
 
-size_t Tensor::bytes() const {
-  return static_cast<size_t>(size()) * item_bytes(dtype);
+void check_extents(const char* op, const char* name, const Shape& shape) {
+  for (const int64_t extent : shape)
+    if (extent < 0) fail(op, "negative size in ", name, " ", shape_text(shape));
+  if (elements(shape, true) > kMostElements)
+    fail(op, name, " is ", shape_text(shape), ", expected at most 2^40 elements, sizes of 0 taken for 1");
 }
 
 size_t item_bytes(DType dtype) {
@@ -316,7 +352,7 @@ void copy(const Tensor& to, const Tensor& from) {
   const size_t bytes = to.bytes();
   if (!bytes) return;
   Status status = kOk;
-  std::optional<py::gil_scoped_release> release;
+  std::optional<GilRelease> release;
   if (target || source) release.emplace();  // it may wait for the device
   if (target && source)
     status = target->copy(to.data, from.data, bytes);
@@ -337,20 +373,74 @@ Tensor moved(const Tensor& tensor, const Backend* device) {
   return target;
 }
 
-Tensor empty(Shape shape, DType dtype, const Backend* device) {
+Tensor empty(Shape shape, DType dtype, const Backend* device, const char* op, const char* name) {
+  check_extents(op, name, shape);
   Tensor tensor;
   tensor.device = device;
   tensor.shape = std::move(shape);
   tensor.dtype = dtype;
-  if (any_negative(tensor.shape))
-    throw py::value_error("[Tensor] negative size in shape " + shape_text(tensor.shape));
-  tensor.owner = allocate(tensor.bytes(), tensor.functions());
+  try {
+    tensor.owner = allocate(tensor.bytes(), tensor.functions());
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(message(op, name, " of shape ", shape_text(tensor.shape), " takes ", tensor.bytes(),
+                              " bytes, which cannot be had"));
+  }
   tensor.data = tensor.owner.get();
   return tensor;
 }
 
+Tensor copied(const Tensor& tensor) {
+  Tensor target = empty(tensor.shape, tensor.dtype, tensor.device, "Tensor.copy", "a copy");
+  copy(target, tensor);
+  return target;
+}
+
+void assign(const Tensor& tensor, const py::object& value) {
+  const char* op = "Tensor.assign";
+  if (tensor.read_only) fail(op, "the tensor is read-only");
+  const Tensor target = tensor.device ? empty(tensor.shape, tensor.dtype) : tensor;
+  try {
+    to_numpy(target).attr("__setitem__")(py::ellipsis(), value);
+  } catch (py::error_already_set& error) {
+    const bool kind = error.matches(PyExc_TypeError);
+    if (!kind && !error.matches(PyExc_ValueError) && !error.matches(PyExc_OverflowError)) throw;
+    const std::string text = message(op, "value is ", shown(value), ", expected numbers that fit ",
+                                     dtype_name(tensor.dtype), " of shape ", shape_text(tensor.shape));
+    if (kind) throw py::type_error(text);
+    throw py::value_error(text);
+  }
+  if (tensor.device) copy(tensor, target);
+}
+
+// NumPy's protocol, `np.asarray(tensor, dtype, copy=...)`.
+py::object as_array(const Tensor& tensor, const py::object& dtype, const py::object& copy) {
+  const char* op = "Tensor.__array__";
+  py::object array = to_numpy(tensor);
+  const bool must = !copy.is_none() && flag(op, "copy", copy), may = copy.is_none() || must;
+  if (dtype.is_none()) return must ? array.attr("copy")() : array;
+  py::object cast;
+  try {
+    cast = array.attr("astype")(dtype, py::arg("copy") = must);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_TypeError) && !error.matches(PyExc_ValueError)) throw;
+    throw py::type_error(message(op, "dtype is ", shown(dtype), ", expected a NumPy dtype of numbers"));
+  }
+  if (!may && !cast.is(array)) fail(op, "copy is False, but another dtype needs a copy");
+  return cast;
+}
+
+// A tensor of the CPU with the contents that a pickle holds, whichever device it lay on.
+Tensor unpickled(const py::tuple& state) {
+  if (state.size() != 1 || !py::isinstance<py::array>(state[0]))
+    throw py::type_error(message("Tensor.__setstate__", "state is ", shown(state), ", expected one array"));
+  return from_numpy(py::cast<py::array>(state[0]));
+}
+
 void bind_tensor(py::module_& module) {
   py::class_<Tensor>(module, "Tensor")
+      .def(py::init([](const py::args&, const py::kwargs&) -> Tensor {
+        throw py::type_error("[Tensor] is made by pyconv.from_dlpack, of a NumPy array among others");
+      }))
       .def_property_readonly("shape", [](const Tensor& t) { return py::tuple(py::cast(t.shape)); })
       .def_property_readonly("ndim", &Tensor::ndim)
       .def_property_readonly("size", &Tensor::size)
@@ -360,26 +450,20 @@ void bind_tensor(py::module_& module) {
       .def_property_readonly("read_only", [](const Tensor& t) { return t.read_only; })
       .def("numpy", &to_numpy)
       .def(
-          "to", [](const Tensor& t, const std::string& device) { return moved(t, device_of(device)); },
+          "to", [](const Tensor& t, const py::object& device) { return moved(t, device_of("Tensor.to", device)); },
           py::arg("device"))
+      .def("assign", &assign, py::arg("value"))
+      .def("copy", &copied)
+      .def("__copy__", &copied)
       .def(
-          "assign",
-          [](const Tensor& t, const py::object& value) {
-            if (t.read_only) throw py::value_error("[Tensor.assign] the tensor is read-only");
-            const Tensor target = t.device ? empty(t.shape, t.dtype) : t;
-            to_numpy(target).attr("__setitem__")(py::ellipsis(), value);
-            if (t.device) copy(t, target);
-          },
-          py::arg("value"))
-      .def("copy",
-           [](const Tensor& t) {
-             Tensor target = empty(t.shape, t.dtype, t.device);
-             copy(target, t);
-             return target;
-           })
+          "__deepcopy__", [](const Tensor& t, const py::object&) { return copied(t); }, py::arg("memo"))
+      .def(py::pickle([](const Tensor& t) { return py::make_tuple(to_numpy(t)); }, &unpickled))
       .def(
           "copy_from",
-          [](const Tensor& t, const Tensor& source) {
+          [](const Tensor& t, const py::object& given) {
+            if (!py::isinstance<Tensor>(given))
+              throw py::type_error(message("Tensor.copy_from", "source is ", shown(given), ", expected a Tensor"));
+            const Tensor& source = py::cast<const Tensor&>(given);
             if (t.read_only) throw py::value_error("[Tensor.copy_from] the tensor is read-only");
             if (source.shape != t.shape || source.dtype != t.dtype)
               throw py::value_error("[Tensor.copy_from] source is " + std::string(dtype_name(source.dtype)) + " " +
@@ -388,18 +472,7 @@ void bind_tensor(py::module_& module) {
             copy(t, source);
           },
           py::arg("source"))
-      .def(
-          "__array__",
-          [](const Tensor& t, const py::object& dtype, const py::object& copy) -> py::object {
-            py::object array = to_numpy(t);
-            const bool must = !copy.is_none() && py::cast<bool>(copy), may = copy.is_none() || must;
-            if (dtype.is_none()) return must ? array.attr("copy")() : array;
-            py::object cast = array.attr("astype")(dtype, py::arg("copy") = must);
-            if (!may && !cast.is(array))
-              throw py::value_error("[Tensor.__array__] another dtype needs a copy, which copy=False forbids");
-            return cast;
-          },
-          py::arg("dtype") = py::none(), py::arg("copy") = py::none())
+      .def("__array__", &as_array, py::arg("dtype") = py::none(), py::arg("copy") = py::none())
       .def("__dlpack__", &dlpack_of, py::kw_only(), py::arg("stream") = py::none(),
            py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
       .def("__dlpack_device__", [](const Tensor& t) { return py::make_tuple(device_type(t), 0); })
@@ -422,14 +495,14 @@ void bind_tensor(py::module_& module) {
       });
   module.def(
       "empty",
-      [](Shape shape, const std::string& dtype, const std::string& device) {
-        return empty(std::move(shape), dtype_of(dtype), device_of(device));
+      [](const py::object& shape, const py::object& dtype, const py::object& device) {
+        return new_tensor("Tensor", shape, dtype, device);
       },
       py::arg("shape"), py::arg("dtype") = "float32", py::arg("device") = "cpu");
   module.def(
       "zeros",
-      [](Shape shape, const std::string& dtype, const std::string& device) {
-        const Tensor tensor = empty(std::move(shape), dtype_of(dtype), device_of(device));
+      [](const py::object& shape, const py::object& dtype, const py::object& device) {
+        const Tensor tensor = new_tensor("Tensor", shape, dtype, device);
         const DeviceFunctions* device_functions = tensor.functions();
         void* stream = device_functions ? device_functions->stream() : nullptr;
         if (const Status status = clear(device_functions, stream, tensor.data, tensor.bytes()); status.message)

@@ -10,13 +10,12 @@
 
 #include "../backends.h"
 #include "../shapes.h"
+#include "../sizes.h"
+#include "arguments.h"
 
 namespace pyconv {
 
-namespace py = pybind11;
-
-using Shape = std::vector<int64_t>;
-
+// Whoever makes one has checked its shape (check_extents).
 struct Tensor {
   std::shared_ptr<void> owner;
   void* data = nullptr;
@@ -26,7 +25,7 @@ struct Tensor {
   const Backend* device = nullptr;  // null: the host
 
   int64_t ndim() const { return static_cast<int64_t>(shape.size()); }
-  int64_t size() const;
+  int64_t size() const { return elements(shape); }
   size_t bytes() const;
   const DeviceFunctions* functions() const { return device ? device->device : nullptr; }
   template <class T>
@@ -39,10 +38,15 @@ using OptionalTensor = std::optional<Tensor>;
 
 size_t item_bytes(DType dtype);
 const char* dtype_name(DType dtype);
-DType dtype_of(const std::string& name);  // throws py::value_error
+DType dtype_of(const std::string& name);  // throws py::type_error
 std::string shape_text(const Shape& shape);
 
-Tensor empty(Shape shape, DType dtype = DType::kFloat32, const Backend* device = nullptr);
+// Throws where a size is negative, or the elements are more than kMostElements.
+void check_extents(const char* op, const char* name, const Shape& shape);
+
+// A new tensor. Throws for what check_extents refuses, and OutOfMemory; both name the op and its argument.
+Tensor empty(Shape shape, DType dtype = DType::kFloat32, const Backend* device = nullptr,
+             const char* op = "Tensor", const char* name = "shape");
 
 // "cpu" or "cuda"; null: the host.
 const char* device_name(const Backend* device);

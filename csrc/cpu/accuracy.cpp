@@ -19,7 +19,7 @@ PYCONV_INLINE int64_t first_largest(int64_t K, const float* x) {
 
 Status accuracy(const Context&, const ClassShape& s, const float* scores, const int32_t* labels,
                 const float* targets, float* correct) {
-  const int64_t chunks = elementwise_chunks(s.N * s.K), K = s.K;
+  const int64_t chunks = max(min(1, s.N), elementwise_chunks(s.N * s.K)), K = s.K;
   parallel(chunks, [=](int64_t chunk) {
     const Range rows = chunk_range(s.N, chunks, chunk);
     for (int64_t n = rows.begin; n < rows.end; ++n) {

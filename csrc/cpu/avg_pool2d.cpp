@@ -46,7 +46,7 @@ PYCONV_INLINE void avg_pool2d_row(const Pool2dShape& s, int64_t oh, const float*
 
 Status avg_pool2d(const Context&, const Pool2dShape& shape, const float* x, float* y) {
   const int64_t rows = shape.N * shape.OH, row_size = shape.OW * shape.C;
-  const int64_t chunks = min(rows, elementwise_chunks(rows * row_size * shape.KH * shape.KW));
+  const int64_t chunks = min(rows, elementwise_chunks(steps_of(rows * row_size, shape.KH * shape.KW)));
   parallel(chunks, [=, &shape](int64_t chunk) {
     const Pool2dShape s = shape;  // a copy that no store can alias
     const Range r = chunk_range(rows, chunks, chunk);

@@ -18,14 +18,14 @@ struct Gather {
 // One row of grid points. Its taps are those whose source row lies in the image: neighbours in the grid's list.
 struct Line {
   const Grid& grid;
-  int64_t C, taps;
+  int64_t C, taps, h;
   const float *source, *weight, *bias;  // source: image row i * step_h, which may lie outside the image
   float* target;
   const Tap *first, *last;
 
   Line(const Gather& gather, const Grid& g, int64_t n, int64_t i)
       : grid(g), C(gather.C), taps(gather.taps), weight(gather.weight), bias(gather.bias) {
-    const int64_t h = i * grid.step_h;
+    h = i * grid.step_h;
     source = gather.source + (n * grid.source_H + h) * grid.source_W * C;
     target = gather.target + (grid.target_first + n * grid.target_n + i * grid.target_h) * C;
     const auto outside = [&](const Tap& tap) { return h + tap.dh < 0 || h + tap.dh >= grid.source_H; };
@@ -81,11 +81,12 @@ PYCONV_INLINE void run_tile_of(int64_t count, const Line& line, int64_t j, int64
   run_tile<Block, R, false>(line, j, c);
 }
 
-// The rows that are new to the next line.
+// The rows of the image that are new to the next line.
 PYCONV_INLINE Ahead next_rows(const Line& line, int64_t tiles) {
   const int64_t row = line.grid.source_W * line.C;
   const int64_t reach = line.first == line.last ? 0 : max(line.first->dh, line.last[-1].dh) + 1;
-  return Ahead(line.source + reach * row, line.grid.step_h * row, tiles);
+  const int64_t rows = min(line.grid.step_h, line.grid.source_H - line.h - reach);
+  return rows > 0 ? Ahead(line.source + reach * row, rows * row, tiles) : Ahead();
 }
 
 PYCONV_INLINE void run_line(const Line& line, const Range& inner) {

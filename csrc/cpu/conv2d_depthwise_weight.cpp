@@ -40,10 +40,12 @@ PYCONV_INLINE Run run_at(const Conv2dShape& s, const float* x, const float* dy, 
   const int64_t walks = ceil_div(s.KH, s.KW == 3 ? kMaxTapRows : 1) * ceil_div(s.KW, kMaxTapColumns) *
                         ceil_div(s.C_in, kSumVecs * kVecFloats);
   const int64_t steps = run.count * s.OW * walks, line = s.W * s.C_in;
-  const int64_t next = row + run.count,
-                reach = (next % s.OH - 1) * s.stride_h - s.pad_top + (s.KH - 1) * s.dilation_h + 1;
-  run.x = Ahead(x + (next / s.OH * s.H + max(0, reach)) * line, run.count * s.stride_h * line, steps);
-  run.dy = Ahead(dy + next * s.OW * s.C_in, run.count * s.OW * s.C_in, steps);
+  const int64_t next = row + run.count, left = min(run.count, s.N * s.OH - next);
+  if (left <= 0) return run;
+  const int64_t reach = max(0, (next % s.OH - 1) * s.stride_h - s.pad_top + (s.KH - 1) * s.dilation_h + 1);
+  const int64_t rows = min(left * s.stride_h, s.H - reach);  // of the image
+  if (rows > 0) run.x = Ahead(x + (next / s.OH * s.H + reach) * line, rows * line, steps);
+  run.dy = Ahead(dy + next * s.OW * s.C_in, left * s.OW * s.C_in, steps);
   return run;
 }
 

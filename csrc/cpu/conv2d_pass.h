@@ -118,7 +118,7 @@ PYCONV_INLINE void run_grid(const Pass& pass, const Grid& grid, int64_t first_ta
   // Column blocks whose weights stay in L2 while the chunk's points go by.
   const int64_t band = max(1, kBandFloats / max(1, grid.tap_count * pass.channels.source * kTileColumns));
   parallel(runs * splits, [&](int64_t chunk) {
-    const Range range = chunk_range(total, runs, chunk / splits, kTileRows);
+    const Range range = long_chunk_range(total, runs, chunk / splits, kTileRows);
     const Range units = chunk_range(blocks * groups, splits, chunk % splits);
     Tile tile;
     float* rows[(kChunkTiles + 1) * kTileRows];

@@ -131,7 +131,7 @@ PYCONV_INLINE void run_weight_pass(const Context& context, const WeightPass& pas
   // Row `rows` of a unit is dbias; the others are dweight's rows (kh, kw, ci).
   const int64_t chunks = ceil_div(units * (rows + 1), 64);
   parallel(chunks, [&](int64_t chunk) {
-    const Range range = chunk_range(units * (rows + 1), chunks, chunk);
+    const Range range = long_chunk_range(units * (rows + 1), chunks, chunk);
     for (int64_t i = range.begin; i < range.end; ++i) {
       const int64_t unit = i / (rows + 1), row = i % (rows + 1);
       const int64_t column = unit % pass.column_blocks * kTileColumns;

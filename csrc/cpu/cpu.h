@@ -32,7 +32,8 @@ PYCONV_INLINE void parallel(int64_t chunks, const Function& function) {
       const_cast<void*>(static_cast<const void*>(&function)));
 }
 
-// Chunk `i` of `chunks` nearly equal parts of [0, size), cut at multiples of `align`.
+// Chunk `i` of `chunks` nearly equal parts of [0, size), cut at multiples of `align`. Their product fits int64
+// where one of them is small.
 struct Range {
   int64_t begin, end;
 };
@@ -41,9 +42,23 @@ PYCONV_INLINE Range chunk_range(int64_t size, int64_t chunks, int64_t i, int64_t
   return {min(size, blocks * i / chunks * align), min(size, blocks * (i + 1) / chunks * align)};
 }
 
-// How many chunks to cut `size` elements of elementwise work into: at least `grain` each, at most 256.
+// The same where chunks are as many as sizes may be large.
+PYCONV_INLINE Range long_chunk_range(int64_t size, int64_t chunks, int64_t i, int64_t align = 1) {
+  const __int128 blocks = ceil_div(size, align);
+  const auto at = [&](int64_t k) { return min(size, static_cast<int64_t>(blocks * k / chunks) * align); };
+  return {at(i), at(i + 1)};
+}
+
+// How many chunks to cut `size` elements of elementwise work into: at least `grain` each, at most 256. None for
+// nothing: it has no rows to walk, however many its shape says.
 PYCONV_INLINE int64_t elementwise_chunks(int64_t size, int64_t grain = 16384) {
-  return max(1, min(256, size / grain));
+  return size ? max(1, min(256, size / grain)) : 0;
+}
+
+// a * b steps of work, as far as matters to their number of chunks.
+PYCONV_INLINE int64_t steps_of(int64_t a, int64_t b) {
+  constexpr int64_t kEnough = int64_t{1} << 31;
+  return min(a, kEnough) * min(b, kEnough);
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ PYCONV_INLINE void max_pool2d_row(const Pool2dShape& s, int64_t h, const float* 
 template <bool kSigned, class Index>
 void max_pool2d_as(const Pool2dShape& shape, const float* x, const float* sign, float* y, Index* argmax) {
   const int64_t rows = shape.N * shape.OH, row_size = shape.OW * shape.C;
-  const int64_t chunks = min(rows, elementwise_chunks(rows * row_size * shape.KH * shape.KW));
+  const int64_t chunks = min(rows, elementwise_chunks(steps_of(rows * row_size, shape.KH * shape.KW)));
   parallel(chunks, [=, &shape](int64_t chunk) {
     const Pool2dShape s = shape;  // a copy that no store can alias
     const bool is_2x2 = windows_are_2x2(s);

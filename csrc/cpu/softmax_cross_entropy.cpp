@@ -8,7 +8,7 @@ namespace pyconv::cpu::PYCONV_CPU_ISA {
 
 Status softmax_cross_entropy(const Context&, const ClassShape& s, const float* logits, const int32_t* labels,
                              const float* targets, float* loss, float* dlogits) {
-  const int64_t chunks = class_chunks(s), K = s.K;
+  const int64_t chunks = max(min(1, s.N), class_chunks(s)), K = s.K;  // a row of no classes has a loss
   const float hard = 1 - s.label_smoothing, soft = K > 0 ? s.label_smoothing / static_cast<float>(K) : 0;
   parallel(chunks, [=](int64_t chunk) {
     const Range rows = chunk_range(s.N, chunks, chunk);

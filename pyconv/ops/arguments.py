@@ -3,6 +3,7 @@
 import numpy as np
 
 from pyconv import _core
+from pyconv.arguments import kind_of
 
 DTYPES = ("float32", "uint8", "int32", "int64", "uint32", "float64")
 
@@ -25,7 +26,7 @@ def as_tensor(array, op, name):
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             raise TypeError(f"[{op}] {name} cannot be taken: {error}") from error
     raise TypeError(
-        f"[{op}] {name} is a {type(array).__name__}, "
+        f"[{op}] {name} is {kind_of(array)}, "
         "expected a NumPy array, a Tensor or an object with __dlpack__"
     )
 

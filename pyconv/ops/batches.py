@@ -90,7 +90,7 @@ def random_affine(
     """
     a = Arguments("random_affine", index=as_int32(index, "random_affine", "index"))
     matrix = _core.random_affine(
-        a.constant(to_rng_state(seed, epoch)),
+        a.constant(to_rng_state(seed, epoch, op="random_affine")),
         a.index,
         height=height,
         width=width,

@@ -1,6 +1,7 @@
 """Ops that treat each element by itself; x may have any shape."""
 
 from pyconv import _core
+from pyconv.arguments import integer
 from pyconv.ops.arguments import Arguments
 from pyconv.philox import to_rng_state
 
@@ -41,7 +42,6 @@ def dropout(x, rate, *, seed, purpose=0, epoch=0, step=0):
         y, of x's shape.
     """
     a = Arguments("dropout", x=x)
-    if not 0 <= purpose < 2**24:
-        raise ValueError(f"[dropout] purpose is {purpose}, expected an integer in [0, 2**24)")
-    rng = a.constant(to_rng_state(seed, epoch, step))
+    purpose = integer(purpose, "purpose", "dropout", least=0, most=2**24 - 1)
+    rng = a.constant(to_rng_state(seed, epoch, step, "dropout"))
     return a.give(_core.dropout(a.x, rng, rate=rate, purpose=_core.PHILOX_DROPOUT + purpose))

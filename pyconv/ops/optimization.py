@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from pyconv import _core
+from pyconv.arguments import integer, number
 from pyconv.ops.arguments import Arguments, copied
 
 
@@ -28,8 +29,12 @@ def adam(dweight, weight, m, v, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999
     Returns:
         (weight, m, v) after the step.
     """
-    if step < 1:
-        raise ValueError(f"[adam] step is {step}, expected at least 1")
+    step = integer(step, "step", "adam", least=1, most=2**53)
+    learning_rate = number(learning_rate, "learning_rate", "adam")
+    epsilon = number(epsilon, "epsilon", "adam", least=0)
+    beta_1, beta_2 = (
+        number(v, n, "adam", least=0, below=1) for v, n in ((beta_1, "beta_1"), (beta_2, "beta_2"))
+    )
     a = Arguments("adam", dweight=dweight, weight=weight, m=m, v=v)
     alpha = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
     moved = copied(a.weight), copied(a.m), copied(a.v)
@@ -52,6 +57,8 @@ def sgd(dweight, weight, velocity=None, *, learning_rate=0.01, momentum=0.0, nes
     Returns:
         (weight, velocity) after the step.
     """
+    learning_rate = number(learning_rate, "learning_rate", "sgd")
+    momentum = number(momentum, "momentum", "sgd")
     if velocity is None and momentum != 0:
         raise ValueError(f"[sgd] velocity is None, expected an array, since momentum is {momentum}")
     a = Arguments("sgd", dweight=dweight, weight=weight, optional={"velocity": velocity})

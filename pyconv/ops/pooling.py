@@ -5,6 +5,7 @@ The geometry is the same throughout: `window`, `stride` (default: the window) an
 """
 
 from pyconv import _core
+from pyconv.arguments import integer, shown
 from pyconv.ops.arguments import Arguments
 
 
@@ -83,9 +84,11 @@ def global_avg_pool2d_backward(dy, x_shape):
     """Gradient of `global_avg_pool2d` with respect to x: dy (N, C) -> dx of x_shape (N, H, W, C)."""
     op = "global_avg_pool2d_backward"
     a = Arguments(op, dy=dy)
+    if not isinstance(x_shape, (tuple, list)):
+        raise TypeError(f"[{op}] x_shape is {shown(x_shape)}, expected (N, H, W, C)")
     if len(x_shape) != 4:
-        raise ValueError(f"[{op}] x_shape is {tuple(x_shape)}, expected (N, H, W, C)")
-    N, H, W, C = x_shape
+        raise ValueError(f"[{op}] x_shape is {shown(x_shape)}, expected (N, H, W, C)")
+    N, H, W, C = (integer(size, "x_shape", op, least=0) for size in x_shape)
     _check(op, "dy", a.dy, a.dy.shape == (N, C), f"({N}, {C})")
     return a.give(_core.avg_pool2d_backward(a.dy.reshape((N, 1, 1, C)), x_shape, (H, W)))
 
