@@ -22,6 +22,7 @@ __all__ = [
 
 # Standard deviation of a unit normal distribution truncated at two standard deviations.
 _TRUNCATED_DEVIATION = 0.87962566103423978
+_CHUNK = 1 << 22  # numbers drawn at a time; whole blocks of 4
 _LARGEST = 3.4e38  # about what float32 holds
 
 
@@ -70,7 +71,11 @@ class _VarianceScaling(Initializer):
 
     def __call__(self, shape, *, seed, purpose):
         variance = self._variance(*fans(shape))
-        return self._draw(math.prod(shape), variance, seed, purpose).reshape(shape).astype(np.float32)
+        return (
+            self._draw(math.prod(shape), variance, seed, purpose)
+            .reshape(shape)
+            .astype(np.float32, copy=False)
+        )
 
 
 class _Glorot:
@@ -85,8 +90,12 @@ class _He:
 
 class _Uniform:
     def _draw(self, count, variance, seed, purpose):
-        words = _core.philox(seed, purpose, blocks=-(-count // 4)).numpy().reshape(-1)[:count]
-        return math.sqrt(3 * variance) * (2 * _unit(words) - 1)
+        values, limit = np.empty(count, np.float32), math.sqrt(3 * variance)
+        for start in range(0, count, _CHUNK):  # large arrays a part at a time: the steps are in float64
+            part = values[start : start + _CHUNK]
+            words = _core.philox(seed, purpose, first=start // 4, blocks=-(-part.size // 4)).numpy()
+            part[:] = limit * (2 * _unit(words.reshape(-1)[: part.size]) - 1)
+        return values
 
 
 class _Normal:
