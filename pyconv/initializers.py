@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from pyconv import _core, names
-from pyconv.arguments import number
+from pyconv import _core, arguments, names
+from pyconv.arguments import integer, items, number
 from pyconv.serialization import Configurable, find
 
 __all__ = [
@@ -40,14 +40,14 @@ class Zeros(Initializer):
     """All 0."""
 
     def __call__(self, shape, *, seed=0, purpose=0):
-        return np.zeros(shape, np.float32)
+        return np.zeros(_key(self, shape, seed, purpose)[0], np.float32)
 
 
 class Ones(Initializer):
     """All 1."""
 
     def __call__(self, shape, *, seed=0, purpose=0):
-        return np.ones(shape, np.float32)
+        return np.ones(_key(self, shape, seed, purpose)[0], np.float32)
 
 
 class Constant(Initializer):
@@ -57,7 +57,7 @@ class Constant(Initializer):
         self.value = number(value, "value", "Constant", least=-_LARGEST, most=_LARGEST)
 
     def __call__(self, shape, *, seed=0, purpose=0):
-        return np.full(shape, self.value, np.float32)
+        return np.full(_key(self, shape, seed, purpose)[0], self.value, np.float32)
 
 
 class _VarianceScaling(Initializer):
@@ -70,6 +70,7 @@ class _VarianceScaling(Initializer):
         raise NotImplementedError
 
     def __call__(self, shape, *, seed, purpose):
+        shape, seed, purpose = _key(self, shape, seed, purpose)
         variance = self._variance(*fans(shape))
         return (
             self._draw(math.prod(shape), variance, seed, purpose)
@@ -117,6 +118,14 @@ class HeUniform(_He, _Uniform, _VarianceScaling):
 
 class HeNormal(_He, _Normal, _VarianceScaling):
     """Normal of variance 2 / fan_in, cut at two standard deviations, as Keras."""
+
+
+def _key(initializer, shape, seed, purpose):
+    """Return the arguments of a draw, checked: shape as a tuple, seed and purpose as integers."""
+    op = type(initializer).__name__
+    sizes = items(shape, "shape", op, "a tuple of sizes")
+    shape = tuple(integer(size, "shape", op, least=0, most=2**31 - 1) for size in sizes)
+    return shape, arguments.seed(seed, op), integer(purpose, "purpose", op, least=0, most=2**32 - 1)
 
 
 def fans(shape):
