@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from pyconv import _core, names
-from pyconv.arguments import number
+from pyconv import _core, arguments, names
+from pyconv.arguments import integer, items, number
 from pyconv.serialization import Configurable, find
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
 
 # Standard deviation of a unit normal distribution truncated at two standard deviations.
 _TRUNCATED_DEVIATION = 0.87962566103423978
+_CHUNK = 1 << 22  # numbers drawn at a time; whole blocks of 4
 _LARGEST = 3.4e38  # about what float32 holds
 
 
@@ -39,14 +40,14 @@ class Zeros(Initializer):
     """All 0."""
 
     def __call__(self, shape, *, seed=0, purpose=0):
-        return np.zeros(shape, np.float32)
+        return np.zeros(_key(self, shape, seed, purpose)[0], np.float32)
 
 
 class Ones(Initializer):
     """All 1."""
 
     def __call__(self, shape, *, seed=0, purpose=0):
-        return np.ones(shape, np.float32)
+        return np.ones(_key(self, shape, seed, purpose)[0], np.float32)
 
 
 class Constant(Initializer):
@@ -56,7 +57,7 @@ class Constant(Initializer):
         self.value = number(value, "value", "Constant", least=-_LARGEST, most=_LARGEST)
 
     def __call__(self, shape, *, seed=0, purpose=0):
-        return np.full(shape, self.value, np.float32)
+        return np.full(_key(self, shape, seed, purpose)[0], self.value, np.float32)
 
 
 class _VarianceScaling(Initializer):
@@ -69,8 +70,13 @@ class _VarianceScaling(Initializer):
         raise NotImplementedError
 
     def __call__(self, shape, *, seed, purpose):
+        shape, seed, purpose = _key(self, shape, seed, purpose)
         variance = self._variance(*fans(shape))
-        return self._draw(math.prod(shape), variance, seed, purpose).reshape(shape).astype(np.float32)
+        return (
+            self._draw(math.prod(shape), variance, seed, purpose)
+            .reshape(shape)
+            .astype(np.float32, copy=False)
+        )
 
 
 class _Glorot:
@@ -85,8 +91,12 @@ class _He:
 
 class _Uniform:
     def _draw(self, count, variance, seed, purpose):
-        words = _core.philox(seed, purpose, blocks=-(-count // 4)).numpy().reshape(-1)[:count]
-        return math.sqrt(3 * variance) * (2 * _unit(words) - 1)
+        values, limit = np.empty(count, np.float32), math.sqrt(3 * variance)
+        for start in range(0, count, _CHUNK):  # large arrays a part at a time: the steps are in float64
+            part = values[start : start + _CHUNK]
+            words = _core.philox(seed, purpose, first=start // 4, blocks=-(-part.size // 4)).numpy()
+            part[:] = limit * (2 * _unit(words.reshape(-1)[: part.size]) - 1)
+        return values
 
 
 class _Normal:
@@ -108,6 +118,14 @@ class HeUniform(_He, _Uniform, _VarianceScaling):
 
 class HeNormal(_He, _Normal, _VarianceScaling):
     """Normal of variance 2 / fan_in, cut at two standard deviations, as Keras."""
+
+
+def _key(initializer, shape, seed, purpose):
+    """Return the arguments of a draw, checked: shape as a tuple, seed and purpose as integers."""
+    op = type(initializer).__name__
+    sizes = items(shape, "shape", op, "a tuple of sizes")
+    shape = tuple(integer(size, "shape", op, least=0, most=2**31 - 1) for size in sizes)
+    return shape, arguments.seed(seed, op), integer(purpose, "purpose", op, least=0, most=2**32 - 1)
 
 
 def fans(shape):

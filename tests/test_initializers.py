@@ -87,3 +87,9 @@ def test_get():
     assert initializers.get(None) is None
     with pytest.raises(ValueError, match=r"\[initializer\] unknown initializer 'glorot', expected one of"):
         initializers.get("glorot")
+
+
+def test_parts_of_a_large_array_are_one_stream(monkeypatch):
+    whole = draw("he_uniform", (7, 11))
+    monkeypatch.setattr(initializers, "_CHUNK", 8)
+    assert np.array_equal(draw("he_uniform", (7, 11)), whole)

@@ -157,8 +157,10 @@ def pseudo_terminal(monkeypatch):
         monkeypatch.setattr(sys, "stderr", file)
 
     def written():
-        os.set_blocking(ours, False)
-        return os.read(ours, 1 << 16).decode()
+        text = b""
+        while not text.endswith(b"\n"):  # the system hands it over in pieces
+            text += os.read(ours, 1 << 16)
+        return text.decode()
 
     yield use, written
     file.close()

@@ -144,6 +144,11 @@ CALLS = {
     "PiecewiseConstantDecay": (schedules.PiecewiseConstantDecay, {"boundaries": [1], "values": [1, 0.5]}),
     "Constant": (initializers.Constant, {}),
     "GlorotUniform": (initializers.GlorotUniform, {}),
+    "HeNormal.__call__": (
+        method(initializers.HeNormal, "__call__"),
+        {"shape": (3, 4), "seed": 1, "purpose": 0},
+    ),
+    "Ones.__call__": (method(initializers.Ones, "__call__"), {"shape": (3, 4)}),
     "initializers.get": (initializers.get, {"identifier": "zeros"}),
     "L2": (regularizers.L2, {}),
     "regularizers.get": (regularizers.get, {"identifier": "l2"}),
