@@ -39,7 +39,7 @@ if _core.__version__ != __version__:
 
 _core.read_environment()  # an ImportError where PYCONV_ISA names no instruction set of this machine
 
-from pyconv import names
+from pyconv import names  # noqa: E402
 
 Tensor = _core.Tensor
 empty_cache = _core.empty_cache

@@ -128,6 +128,9 @@ class Sequential(Configurable):
         if isinstance(input_shape, (list, tuple)) and input_shape and input_shape[0] is None:
             input_shape = input_shape[1:]
         shape = example_shape(input_shape, "input_shape", "build")
+        names = [layer.name for layer in self.layers]  # which may have changed since `add`
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"[build] two layers are named {twice!r}, expected names that differ")
         place = 0
         for layer in self.layers:
             place = layer.ensure_built(shape, seed=self.seed, place=place)

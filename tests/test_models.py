@@ -49,6 +49,9 @@ def test_names_are_keras():
         model.add(layers.Dense(3, name="d"))
     with pytest.raises(ValueError, match="no layer is named 'x'"):
         model.get_layer("x")
+    model.layers[0].name = "d"
+    with pytest.raises(ValueError, match=r"\[build\] two layers are named 'd'"):
+        model.build((9, 9, 3))
 
 
 def test_whole_network_gradient_is_the_derivative_of_the_loss(backend, data):

@@ -7,9 +7,10 @@ import os
 import sys
 
 from pyconv import arguments
+from pyconv.attributes import Guarded
 
 
-class Callback:
+class Callback(Guarded):
     """Base class. `fit`, `evaluate` and `predict` set `model` and `params` and call the hooks, with `logs`.
 
     A callback with a state names its attributes in `state_names` and initialises them in `reset`, which

@@ -2,14 +2,14 @@
 
 from pyconv import layers, regularizers
 from pyconv.models import Sequential
-from pyconv.recipes.settings import Settings
+from pyconv.recipes.settings import Settings, given
 
 __all__ = ["Settings", "network"]
 
 
 def network(settings=None, input_shape=(32, 32, 3), classes=10):
     """Return the network: three stages of two convolutions, each followed by ReLU, then normalisation."""
-    settings = settings or Settings()
+    settings = given(settings, Settings)
     model = Sequential(name="blog", seed=settings.seed)
     model.add(layers.Normalization(input_shape=input_shape))
     for filters in (32, 64, 128):

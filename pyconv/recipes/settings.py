@@ -68,6 +68,15 @@ def flag(name):
     return Settings.__dataclass_fields__[name].metadata["flag"] or "--" + name.replace("_", "-")
 
 
+def given(settings, kind):
+    """Return a recipe's settings, its defaults for None. Raises TypeError for what are none."""
+    if settings is None:
+        return kind()
+    if not isinstance(settings, Settings):
+        raise TypeError(f"[recipes] settings is {arguments.shown(settings)}, expected Settings or None")
+    return settings
+
+
 def make_optimizer(settings, steps_per_epoch):
     """Return the optimizer; its schedule, if any, spans the training."""
     rate = _learning_rate(settings, steps_per_epoch)

@@ -22,7 +22,7 @@ class Settings(common.Settings):
 
 def network(settings=None, input_shape=(32, 32, 3), classes=10):
     """Return the network: three convolutions, each with normalisation, ReLU and pooling."""
-    settings = settings or Settings()
+    settings = common.given(settings, Settings)
     penalty = regularizers.L2(settings.l2) if settings.l2 else None
     model = Sequential(name="shapes", seed=settings.seed)
     model.add(layers.Normalization(input_shape=input_shape))
