@@ -23,7 +23,8 @@ SUMS, TURNS, RUNS = 14, 500_000, 25
 SOURCE = f"""
 typedef float Vec __attribute__((vector_size(VEC_BYTES)));
 extern "C" float multiply_adds(long turns) {{
-  Vec factor = Vec{{}} + 0.5f, addend = Vec{{}} + 1.0f, {", ".join(f"sum{k} = addend * {k}.0f" for k in range(SUMS))};
+  Vec factor = Vec{{}} + 0.5f, addend = Vec{{}} + 1.0f;
+  Vec {", ".join(f"sum{k} = addend * {k}.0f" for k in range(SUMS))};
   for (long i = 0; i < turns; ++i) {{
     {" ".join(f"sum{k} = sum{k} * factor + addend;" for k in range(SUMS))}
     asm volatile("" : "+REGISTER"(factor), "+REGISTER"(addend));  // no turn may be left out
