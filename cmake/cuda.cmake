@@ -42,6 +42,8 @@ set(PYCONV_CUDA_OPS
     batch_norm softmax softmax_cross_entropy accuracy sum adam sgd gather affine runtime table)
 list(TRANSFORM PYCONV_CUDA_OPS REPLACE "(.+)" "cuda/\\1.cu" OUTPUT_VARIABLE PYCONV_CUDA_SOURCES)
 add_library(pyconv_cuda SHARED ${PYCONV_CUDA_SOURCES})
+string(MAKE_C_IDENTIFIER PYCONV_NVCC_${CMAKE_CUDA_COMPILER_VERSION} nvcc)
+target_compile_definitions(pyconv_cuda PRIVATE ${nvcc})  # another nvcc compiles all anew
 target_compile_options(pyconv_cuda PRIVATE -Xcompiler=-Wall,-Wextra --compress-mode=size)
 if("$ENV{PYCONV_WERROR}")
   target_compile_options(pyconv_cuda PRIVATE -Werror=all-warnings)
