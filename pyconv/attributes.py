@@ -55,9 +55,16 @@ class Guarded:
             cls.__init__ = _marking(cls.__init__)
 
     def __setattr__(self, name, value):
-        if self._made and not name.startswith("_"):
+        if self._made and name[0] != "_" and not self._plain(name):
             _check(self, name)
         super().__setattr__(name, value)
+
+    def _plain(self, name):
+        """Whether an attribute may be set without a closer look, which a training step has no time for."""
+        own = vars(self)
+        if self.settable is not None:
+            return name in self.settable
+        return name in own and not isinstance(own[name], Guarded)
 
     @contextlib.contextmanager
     def _open(self):

@@ -39,6 +39,15 @@ def evaluate(model, feed, callbacks, stop=None):
         return logs
 
 
+def outputs(model, x):
+    """Return the outputs for a batch: a view that the next one overwrites. The caller has its turn."""
+    model.build_for(x.shape[1:], "predict")
+    plan = model.prediction_plan(Batch(len(x), x.shape[1:], x.dtype.name, model.device))
+    plan["x"].assign(x)
+    plan.run()
+    return plan["y"].numpy()
+
+
 def predict(model, x, batch_size, steps, callbacks):
     """Return the outputs for `x`: see `image_batches`."""
     parts, y = [], None
@@ -50,15 +59,11 @@ def predict(model, x, batch_size, steps, callbacks):
     for step, rows in enumerate(image_batches(x, batch_size, steps, "predict")):
         callbacks.on_predict_batch_begin(step, {})
         with model.turns:
-            model.build_for(rows.shape[1:], "predict")
-            plan = model.prediction_plan(Batch(len(rows), rows.shape[1:], rows.dtype.name, model.device))
-            plan["x"].assign(rows)
-            plan.run()
-            outputs = plan["y"].numpy()
+            made = outputs(model, rows)
             if y is None:
-                parts.append(outputs.copy())
+                parts.append(made.copy())
             else:
-                y[done : done + len(rows)] = outputs
+                y[done : done + len(rows)] = made
         done += len(rows)
         callbacks.on_predict_batch_end(
             step, {"outputs": parts[-1] if y is None else y[done - len(rows) : done]}
