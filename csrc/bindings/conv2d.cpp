@@ -9,11 +9,14 @@ namespace {
 
 constexpr const char* kAlgorithms = "'auto', 'direct', 'gemm', 'winograd_f2x2' or 'winograd_f4x4'";
 
-Conv2dAlgorithm algorithm_of(const char* op, const py::object& given) {
+Conv2dAlgorithm algorithm_of(const char* op, const py::object& given, const Conv2dShape& s) {
   const std::string name = word(op, "algorithm", given, kAlgorithms);
   if (name == "auto") return Conv2dAlgorithm::kAuto;
   if (name == "direct") return Conv2dAlgorithm::kDirect;
   if (name == "gemm") return Conv2dAlgorithm::kGemm;
+  if (name.rfind("winograd_", 0) == 0 && !fits_winograd(s))
+    fail(op, "algorithm is ", shown(given),
+         ", but winograd needs a 3x3 kernel, stride 1, dilation 1, groups 1 and padding of at most 2");
   if (name == "winograd_f2x2") return Conv2dAlgorithm::kWinogradF2x2;
   if (name == "winograd_f4x4") return Conv2dAlgorithm::kWinogradF4x4;
   fail(op, "algorithm is ", shown(given), ", expected ", kAlgorithms);
@@ -30,7 +33,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
   check_dtype(op, "weight", weight, DType::kFloat32);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, options);
   check_shape(op, "bias", bias, {s.C_out});
-  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C_out});
   submit(
       op, {&x, &weight, pointer(bias), &y},
@@ -48,7 +51,7 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const py::o
   const Shape x_shape = sizes(op, "x_shape", x_shape_given);
   const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
-  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor dx = output(op, "dx", out, x_shape);
   submit(
       op, {&dy, &weight, &dx},
@@ -69,7 +72,7 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const
   const Shape weight_shape = sizes(op, "weight_shape", weight_shape_given);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
-  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor dweight = output(op, "dweight", dweight_out, weight_shape);
   const OptionalTensor dbias =
       with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;

@@ -26,8 +26,7 @@ def as_tensor(array, op, name):
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             raise TypeError(f"[{op}] {name} cannot be taken: {error}") from error
     raise TypeError(
-        f"[{op}] {name} is {kind_of(array)}, "
-        "expected a NumPy array, a Tensor or an object with __dlpack__"
+        f"[{op}] {name} is {kind_of(array)}, expected a NumPy array, a Tensor or an object with __dlpack__"
     )
 
 
