@@ -18,6 +18,12 @@ struct Conv2dShape {
   int64_t groups;
 };
 
+// What Winograd's algorithms can do.
+PYCONV_PORTABLE bool fits_winograd(const Conv2dShape& s) {
+  return s.KH == 3 && s.KW == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 &&
+         s.groups == 1 && s.pad_top <= 2 && s.pad_bottom <= 2 && s.pad_left <= 2 && s.pad_right <= 2;
+}
+
 // x (N, H, W, C), window (KH, KW), y and argmax (N, OH, OW, C).
 struct Pool2dShape {
   int64_t N, H, W, C, KH, KW, OH, OW;

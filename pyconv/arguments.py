@@ -1,7 +1,8 @@
 """What callers hand in, checked: one rule a kind of value, one form of message.
 
 Each function returns the value as Python's own type. A value of another kind raises TypeError, one out of
-range ValueError; both say `[op] name is VALUE, expected ...`. Arrays are checked in `ops/arguments.py`.
+range ValueError; both say `[op] name is VALUE, expected ...`. Arrays are checked in `ops/arguments.py`, and
+what goes to the extension in `csrc/bindings/arguments.h`.
 """
 
 import math

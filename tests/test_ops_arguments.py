@@ -94,11 +94,8 @@ def test_methods_of_a_tensor(method, wrong):
         try:
             words = [*METHODS[method], "bytes at", "negative size"]
             assert_answered(lambda t=tensor, g=given: getattr(t, method)(**g), f"Tensor.{method}", words)
-        except AssertionError as error:
-            if not str(error).startswith("[Tensor] dtype"):
-                raise
-        except BufferError as error:  # DLPack's protocol asks for it
-            assert str(error).startswith("[Tensor.__dlpack__] dl_device")
+        except BufferError:  # what DLPack's protocol asks for where dl_device is another one
+            assert argument == "dl_device"
 
 
 def test_every_method_of_a_tensor_with_arguments_is_tried():
@@ -133,7 +130,9 @@ def test_objects_that_lie_about_dlpack():
         def __dlpack__(self, **_):
             return "a capsule"
 
-    with pytest.raises(TypeError, match=r"^\[from_dlpack\] array gives 'a capsule', expected a DLPack capsule"):
+    with pytest.raises(
+        TypeError, match=r"^\[from_dlpack\] array gives 'a capsule', expected a DLPack capsule"
+    ):
         pyconv.from_dlpack(Liar())
     with pytest.raises(TypeError, match=r"^\[relu\] x cannot be taken: \[from_dlpack\] array gives"):
         ops.relu(Liar())

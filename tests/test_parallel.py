@@ -272,7 +272,8 @@ try:
 except ImportError:
     import _xxsubinterpreters as interpreters
 try:
-    failed = interpreters.run_string(interpreters.create(), "import sys; sys.path[:] = {path!r}; import pyconv")
+    script = "import sys; sys.path[:] = {path!r}; import pyconv"
+    failed = interpreters.run_string(interpreters.create(), script)
 except Exception as error:  # before Python 3.13
     failed = error
 print(failed)

@@ -1,4 +1,4 @@
-"""Sizes and attributes beyond bounds (csrc/sizes.h): said in the error, before any memory is taken or address made."""
+"""Sizes and attributes beyond bounds (csrc/sizes.h): an error that says so, before memory is taken."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,7 @@ TOO_LARGE = {
         r"\[avg_pool2d_backward\] x is \(1, 2147483648, 2147483648, 1\), expected at most 2\^40 elements",
     ),
     "the gradient of a kernel": (
-        lambda: ops.conv2d_backward_weight(
-            ONE, ONE, (2**31, 2**31, 1, 1), padding=((2**30, 2**30 - 1),) * 2
-        ),
+        lambda: ops.conv2d_backward_weight(ONE, ONE, (2**31, 2**31, 1, 1), padding=((2**30, 2**30 - 1),) * 2),
         r"\[conv2d_backward_weight\] weight is \(2147483648, 2147483648, 1, 1\), expected at most 2\^40",
     ),
     "padding": (
@@ -57,7 +55,9 @@ def test_too_large(case):
 
 
 def test_memory_that_no_machine_has():
-    with pytest.raises(MemoryError, match=r"^\[avg_pool2d_backward\] dx of shape .* takes 1099511627776 bytes"):
+    with pytest.raises(
+        MemoryError, match=r"^\[avg_pool2d_backward\] dx of shape .* takes 1099511627776 bytes"
+    ):
         ops.avg_pool2d_backward(ONE, (1, 2**19, 2**19, 1), 2**19)
     with pytest.raises(MemoryError, match=r"^\[Tensor\] shape of shape .* takes 4398046511104 bytes"):
         _core.zeros((2**20, 2**20))
@@ -87,25 +87,23 @@ def test_a_stride_beyond_the_image_is_any_such_stride(backend, rng, stride, chan
     np.testing.assert_array_equal(*y)
     dx = [ops.conv2d_backward_input(y[0], weight, x.shape, stride=s, **options) for s in (stride, 5)]
     np.testing.assert_array_equal(*dx)
-    for a, b in zip(*(ops.conv2d_backward_weight(y[0], x, weight.shape, stride=s, **options) for s in (stride, 5)),
-                    strict=True):  # fmt: skip
+    gradients = [ops.conv2d_backward_weight(y[0], x, weight.shape, stride=s, **options) for s in (stride, 5)]
+    for a, b in zip(*gradients, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(*(ops.max_pool2d(x, 2, stride=s)[0] for s in (stride, 5)))
 
 
-@pytest.mark.parametrize("shape", [(2**20, 2**20, 0, 1), (1, 2**20, 2**20, 0)])
-def test_shapes_of_nothing_are_not_walked(shape):
-    x = np.ones(shape, np.float32)
-    for call in (lambda: ops.max_pool2d(x, 1)[0], lambda: ops.avg_pool2d(x, 1), lambda: ops.relu(x)):
-        try:
-            assert call().size == 0
-        except ValueError as error:  # an image without pixels
-            assert "the window spans" in str(error)
+def test_shapes_of_nothing_are_not_walked():
+    """Each would be 2^40 steps."""
+    x = np.ones((1, 2**20, 2**20, 0), np.float32)
+    for y in (ops.max_pool2d(x, 1)[0], ops.avg_pool2d(x, 1), ops.relu(x)):
+        assert y.shape == x.shape
     assert ops.softmax(np.ones((2**40, 0), np.float32)).shape == (2**40, 0)
+    assert ops.gather(np.ones((2**40, 0), np.float32)).shape == (2**40, 0)
 
 
 def test_huge_sizes_end_in_exceptions():
-    """The fuzzer, short: `python tests/fuzz/sizes.py` runs as many cases as wanted, under AddressSanitizer too."""
+    """The fuzzer, short; `python tests/fuzz/sizes.py` runs more, under AddressSanitizer too."""
     failures = []
     ends = fuzz.fuzz(60, seed=9, report=failures.append)
     assert failures == []

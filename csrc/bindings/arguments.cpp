@@ -4,7 +4,7 @@ namespace pyconv {
 
 namespace {
 
-constexpr size_t kMostText = 80;           // characters of a value in a message
+constexpr size_t kMostText = 80;            // characters of a value in a message
 constexpr Py_ssize_t kMostDimensions = 64;  // as NumPy has it
 
 template <class... Parts>

@@ -22,10 +22,6 @@ BatchNormShape shape_of(const char* op, const Tensor& x, const py::object& epsil
   return s;
 }
 
-size_t workspace(const Op& op, const BatchNormShape& s) {
-  return op.kernels->batch_norm_workspace(planning_context(), s);
-}
-
 // A running statistic, which is read and written.
 void check_running(const Op& op, const char* name, const OptionalTensor& tensor, int64_t C) {
   if (tensor) output(op, name, tensor, {C});

@@ -30,6 +30,15 @@ inline Context planning_context(Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAu
   return {nullptr, precision(), algorithm, nullptr, 0};
 }
 
+// Bytes of workspace that a call asks for.
+inline size_t workspace(const Op& op, const Conv2dShape& shape, Conv2dPass pass,
+                        Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
+  return op.kernels->conv2d_workspace(planning_context(algorithm), shape, pass);
+}
+inline size_t workspace(const Op& op, const BatchNormShape& shape) {
+  return op.kernels->batch_norm_workspace(planning_context(), shape);
+}
+
 // Appends the call to the program that is recording, or runs it at once without the GIL; a signal's exception ends
 // it then where all outputs are new. `tensors` are what the call reads and writes, all on the op's device: a
 // program keeps them alive.

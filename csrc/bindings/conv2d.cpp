@@ -9,18 +9,17 @@ namespace {
 
 constexpr const char* kAlgorithms = "'auto', 'direct', 'gemm', 'winograd_f2x2' or 'winograd_f4x4'";
 
-Conv2dAlgorithm algorithm_of(const char* op, const py::object& given) {
+Conv2dAlgorithm algorithm_of(const char* op, const py::object& given, const Conv2dShape& s) {
   const std::string name = word(op, "algorithm", given, kAlgorithms);
   if (name == "auto") return Conv2dAlgorithm::kAuto;
   if (name == "direct") return Conv2dAlgorithm::kDirect;
   if (name == "gemm") return Conv2dAlgorithm::kGemm;
+  if (name.rfind("winograd_", 0) == 0 && !fits_winograd(s))
+    fail(op, "algorithm is ", shown(given),
+         ", but winograd needs a 3x3 kernel, stride 1, dilation 1, groups 1 and padding of at most 2");
   if (name == "winograd_f2x2") return Conv2dAlgorithm::kWinogradF2x2;
   if (name == "winograd_f4x4") return Conv2dAlgorithm::kWinogradF4x4;
   fail(op, "algorithm is ", shown(given), ", expected ", kAlgorithms);
-}
-
-size_t workspace(const Op& op, Conv2dAlgorithm algorithm, const Conv2dShape& shape, Conv2dPass pass) {
-  return op.kernels->conv2d_workspace(planning_context(algorithm), shape, pass);
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const Conv2dOptions& options,
@@ -30,13 +29,13 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
   check_dtype(op, "weight", weight, DType::kFloat32);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, options);
   check_shape(op, "bias", bias, {s.C_out});
-  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C_out});
   submit(
       op, {&x, &weight, pointer(bias), &y},
       [=, run = op.kernels->conv2d, x = x.as<float>(), weight = weight.as<float>(), bias = data_or_null(bias),
        y = y.as<float>()](const Context& context) { return run(context, s, x, weight, bias, y); },
-      workspace(op, algorithm, s, Conv2dPass::kForward), algorithm);
+      workspace(op, s, Conv2dPass::kForward, algorithm), algorithm);
   return y;
 }
 
@@ -48,13 +47,13 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const py::o
   const Shape x_shape = sizes(op, "x_shape", x_shape_given);
   const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
-  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor dx = output(op, "dx", out, x_shape);
   submit(
       op, {&dy, &weight, &dx},
       [=, run = op.kernels->conv2d_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
        dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, dx); },
-      workspace(op, algorithm, s, Conv2dPass::kBackwardInput), algorithm);
+      workspace(op, s, Conv2dPass::kBackwardInput, algorithm), algorithm);
   return dx;
 }
 
@@ -69,7 +68,7 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const
   const Shape weight_shape = sizes(op, "weight_shape", weight_shape_given);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
-  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name);
+  const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor dweight = output(op, "dweight", dweight_out, weight_shape);
   const OptionalTensor dbias =
       with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
@@ -78,7 +77,7 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const
       [=, run = op.kernels->conv2d_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
        dweight = dweight.as<float>(),
        dbias = data_or_null(dbias)](const Context& context) { return run(context, s, dy, x, dweight, dbias); },
-      workspace(op, algorithm, s, Conv2dPass::kBackwardWeight), algorithm);
+      workspace(op, s, Conv2dPass::kBackwardWeight, algorithm), algorithm);
   return {dweight, dbias};
 }
 

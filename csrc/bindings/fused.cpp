@@ -20,11 +20,6 @@ py::arg_v none(const char* name) {
   return py::arg(name) = py::none();
 }
 
-size_t workspace(const Op& op, const Conv2dShape& s, Conv2dPass pass,
-                 Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
-  return op.kernels->conv2d_workspace(planning_context(algorithm), s, pass);
-}
-
 // An optional (C) vector.
 float* vector(const char* op, const char* name, const OptionalTensor& tensor, int64_t C) {
   check_shape(op, name, tensor, {C});
@@ -220,10 +215,6 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight_fused(
 BatchNormShape rows_of(const Tensor& x, float epsilon = 0) {
   const int64_t C = x.shape.back();
   return {C ? x.size() / C : 0, C, epsilon, 0};
-}
-
-size_t workspace(const Op& op, const BatchNormShape& s) {
-  return op.kernels->batch_norm_workspace(planning_context(), s);
 }
 
 Tensor normalize(const Tensor& x, const Tensor& scale, const Tensor& shift, bool relu, const OptionalTensor& out) {

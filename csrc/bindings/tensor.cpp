@@ -282,7 +282,7 @@ Tensor arena_view(const Tensor& arena, const py::object& offset_given, const py:
                   const py::object& dtype) {
   const char* op = "Tensor.view";
   Tensor view = arena;
-  view.dtype = dtype_of(word(op, "dtype", dtype, "the name of a dtype"));
+  view.dtype = dtype_of(word(op, "dtype", dtype, "the name of a dtype"), op);
   view.shape = sizes(op, "shape", shape_given, INT64_MIN);
   check_extents(op, "shape", view.shape);
   const auto offset = static_cast<size_t>(integer(op, "offset", offset_given, 0, INT64_MAX));
@@ -330,11 +330,11 @@ const char* dtype_name(DType dtype) {
   return info(dtype).name;
 }
 
-DType dtype_of(const std::string& name) {
+DType dtype_of(const std::string& name, const char* op) {
   for (size_t i = 0; i < std::size(kDTypes); ++i)
     if (name == kDTypes[i].name) return static_cast<DType>(i);
-  throw py::type_error("[Tensor] dtype is " + name +
-                       ", expected one of float32, uint8, int32, int64, uint32, float64");
+  throw py::type_error(
+      message(op, "dtype is ", name, ", expected one of float32, uint8, int32, int64, uint32, float64"));
 }
 
 std::string shape_text(const Shape& shape) {

@@ -38,7 +38,7 @@ using OptionalTensor = std::optional<Tensor>;
 
 size_t item_bytes(DType dtype);
 const char* dtype_name(DType dtype);
-DType dtype_of(const std::string& name);  // throws py::type_error
+DType dtype_of(const std::string& name, const char* op = "Tensor");  // throws py::type_error
 std::string shape_text(const Shape& shape);
 
 // Throws where a size is negative, or the elements are more than kMostElements.

@@ -25,15 +25,15 @@ Choice choose(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
     case Conv2dAlgorithm::kGemm:
       return Choice::kIm2col;
     case Conv2dAlgorithm::kWinogradF2x2:
-      return winograd::fits(s) ? Choice::kWinogradF2 : Choice::kUnfit;
+      return fits_winograd(s) ? Choice::kWinogradF2 : Choice::kUnfit;
     case Conv2dAlgorithm::kWinogradF4x4:
-      return winograd::fits(s) ? Choice::kWinogradF4 : Choice::kUnfit;
+      return fits_winograd(s) ? Choice::kWinogradF4 : Choice::kUnfit;
     case Conv2dAlgorithm::kAuto:
     case Conv2dAlgorithm::kAutoPrepared:
       break;
   }
   if (s.groups == s.C_in && s.groups == s.C_out && s.groups > 1) return Choice::kDepthwise;
-  if (winograd::fits(s) && min(s.C_in, s.C_out) >= 16) {
+  if (fits_winograd(s) && min(s.C_in, s.C_out) >= 16) {
     const bool prepared = context.algorithm == Conv2dAlgorithm::kAutoPrepared;
     const double f4 = winograd_cost(s, pass, 4, prepared), f2 = winograd_cost(s, pass, 2, prepared);
     if (f4 < 9 || f2 < 9) return f4 <= f2 ? Choice::kWinogradF4 : Choice::kWinogradF2;

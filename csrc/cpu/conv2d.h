@@ -110,7 +110,6 @@ size_t workspace(const Conv2dShape&, Conv2dPass);
 
 // `out` is the tile's size, 4 or 2: F(4x4, 3x3) or F(2x2, 3x3).
 namespace winograd {
-bool fits(const Conv2dShape&);
 Status forward(const Context&, const Conv2dShape&, int out, const ForwardPass&);
 Status backward_input(const Context&, const Conv2dShape&, int out, const BackwardInputPass&);
 Status backward_weight(const Context&, const Conv2dShape&, int out, const BackwardWeightPass&);

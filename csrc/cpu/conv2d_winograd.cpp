@@ -229,11 +229,6 @@ Status backward_input(const Context& context, const Conv2dShape& s, const Backwa
 
 }  // namespace
 
-bool fits(const Conv2dShape& s) {
-  return s.KH == 3 && s.KW == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 &&
-         s.groups == 1 && max(max(s.pad_top, s.pad_bottom), max(s.pad_left, s.pad_right)) <= 2;
-}
-
 Status forward(const Context& context, const Conv2dShape& s, int out, const ForwardPass& pass) {
   return out == 4 ? forward<WinogradF4>(context, s, pass) : forward<WinogradF2>(context, s, pass);
 }

@@ -1,10 +1,10 @@
-"""Huge and odd sizes for every op, tensor, layer and field of a model's file: an exception, never a crash.
+"""Huge and odd sizes for every op, tensor, layer and field of a model's file: exceptions, never a crash.
 
-    python tests/fuzz/sizes.py --cases 10000 --seed 0          # CONTRIBUTING.md says how under AddressSanitizer
+    python tests/fuzz/sizes.py --cases 10000 --seed 0      # CONTRIBUTING.md: under AddressSanitizer
     python tests/fuzz/sizes.py --seed 0 --only 4711            # one case again, in this process
 
-Each case runs in a child forked from this warm process, with limits on its memory and its seconds of processor. Prints
-how the cases ended; the exit status is 1 if one crashed or ran out of time.
+Each case runs in a child forked from this warm process, with limits on its memory and its seconds of
+processor. Prints how the cases ended; the exit status is 1 if one crashed or ran out of time.
 """
 
 import argparse
@@ -29,7 +29,11 @@ MEBIBYTES = 512  # that a case may have beyond what this process has
 SMALL = (1, 1, 1, 2, 2, 3, 3, 4, 5, 7, 8, 16, 17, 33)
 HUGE = [
     *(0, -1, 64, 255, 256, 1000, 4096, 10**6, 10**9),
-    *(2**k + d for k in (15, 16, 20, 24, 30, 31, 32, 33, 40, 44, 47, 52, 60, 61, 62, 63, 64) for d in (-1, 0, 1)),
+    *(
+        2**k + d
+        for k in (15, 16, 20, 24, 30, 31, 32, 33, 40, 44, 47, 52, 60, 61, 62, 63, 64)
+        for d in (-1, 0, 1)
+    ),
     2**70,
 ]
 ENDS = ("ok", "ValueError", "TypeError", "MemoryError", "another exception")
@@ -56,7 +60,9 @@ class Draw:
         return self.size() if self.rng.random() < 0.5 else (self.size(), self.size())
 
     def padding(self):
-        return self.one(["valid", "same", 0, self.pair(), ((self.size(), self.size()), (self.size(), self.size()))])
+        return self.one(
+            ["valid", "same", 0, self.pair(), ((self.size(), self.size()), (self.size(), self.size()))]
+        )
 
     def array(self, shape, dtype="float32"):
         """An array of that shape where memory allows, else of one like it, which need not fit the others."""
@@ -140,8 +146,8 @@ def pool2d_case(draw):
 def rows_case(draw):
     n, k, c = draw.size(), draw.size(), draw.size()
     rows, columns = draw.array((n, k)), draw.array((k, c))
-    name = draw.one(("linear", "linear_backward_input", "linear_backward_weight", "softmax", "softmax_backward",
-                     "softmax_cross_entropy", "accuracy"))  # fmt: skip
+    name = draw.one(("linear", "linear_backward_input", "linear_backward_weight", "softmax",
+                     "softmax_backward", "softmax_cross_entropy", "accuracy"))  # fmt: skip
     labels = np.zeros(rows.shape[:1], np.int64) if rows.shape[0] < 2**20 else rows
     arguments = {
         "linear": (rows, columns),
@@ -181,9 +187,17 @@ def images_case(draw):
         return name, (source, draw.one((None, index))), {}
     if name == "affine":
         matrix = np.float32(draw.rng.standard_normal((draw.one((3, len(source) % 100)), 6))) * draw.size()
-        return name, (source, matrix, draw.one((None, index))), {"fill_mode": draw.one(("nearest", "constant", "reflect"))}
+        return (
+            name,
+            (source, matrix, draw.one((None, index))),
+            {"fill_mode": draw.one(("nearest", "constant", "reflect"))},
+        )
     if name == "random_affine":
-        return name, (index,), {"height": draw.size(), "width": draw.size(), "seed": draw.size(), "epoch": draw.size()}
+        return (
+            name,
+            (index,),
+            {"height": draw.size(), "width": draw.size(), "seed": draw.size(), "epoch": draw.size()},
+        )
     if name == "global_avg_pool2d":
         return name, (draw.array(shape),), {}
     return name, (draw.array((shape[0], shape[3])), shape), {}
@@ -211,17 +225,25 @@ def tensor_case(draw):
         f"empty({shape}, {dtype!r})": lambda: _core.empty(shape, dtype),
         f"zeros({shape}, {dtype!r})": lambda: _core.zeros(shape, dtype),
         f"zeros((6, 8, 16)).reshape({shape})": lambda: base.reshape(shape),
-        f"zeros((6, 8, 16)).view({offset}, {shape}, {dtype!r})": lambda: base.view(offset, shape, dtype).numpy().sum(),
+        f"zeros((6, 8, 16)).view({offset}, {shape}, {dtype!r})": lambda: (
+            base.view(offset, shape, dtype).numpy().sum()
+        ),
         f"from_dlpack(array{source.shape})": lambda: pyconv.from_dlpack(source).copy().numpy().sum(),
         f"philox(1, 2, blocks={count})": lambda: _core.philox(1, 2, blocks=count),
         f"philox.uniform({shape}, seed={seed})": lambda: philox.uniform(shape, seed=seed, purpose=0),
-        f"philox.permutation({count}, seed=0, epoch={seed})": lambda: philox.permutation(count, seed=0, epoch=seed),
-        f"conv2d_output_shape({x}, {weight}, groups={groups}, **{geometry})": lambda: _core.conv2d_output_shape(
-            x, weight, groups=groups, **geometry
+        f"philox.permutation({count}, seed=0, epoch={seed})": lambda: philox.permutation(
+            count, seed=0, epoch=seed
         ),
-        f"pool2d_output_shape({x}, {window}, **{geometry})": lambda: _core.pool2d_output_shape(x, window, **geometry),
+        f"conv2d_output_shape({x}, {weight}, groups={groups}, **{geometry})": lambda: (
+            _core.conv2d_output_shape(x, weight, groups=groups, **geometry)
+        ),
+        f"pool2d_output_shape({x}, {window}, **{geometry})": lambda: _core.pool2d_output_shape(
+            x, window, **geometry
+        ),
         f"conv2d_fusions({x}, {weight}, **{prepared})": lambda: _core.conv2d_fusions(x, weight, **prepared),
-        f"conv2d_prepared_size({x}, {weight}, **{prepared})": lambda: _core.conv2d_prepared_size(x, weight, **prepared),
+        f"conv2d_prepared_size({x}, {weight}, **{prepared})": lambda: _core.conv2d_prepared_size(
+            x, weight, **prepared
+        ),
     }
     text = draw.one(list(calls))
     return f"_core.{text}", calls[text]
@@ -257,8 +279,9 @@ def layer_case(draw):
         model.predict(x, batch_size=draw.size(), verbose=0)
         model(x, training=True)
 
-    text = f"Sequential([layers.{name}({', '.join(f'{k}={v!r}' for k, v in made[name].items())}, input_shape={shape})"
-    return f"{text}, {more}]).predict(array{x.shape})", call
+    options = ", ".join(f"{k}={v!r}" for k, v in made[name].items())
+    first = f"layers.{name}({options}, input_shape={shape})"
+    return f"Sequential([{first}, {more}]).predict(array{x.shape})", call
 
 
 def model():
