@@ -70,6 +70,7 @@ bool is_integer(const py::handle& value) {
 
 int64_t integer(const char* op, const char* name, const py::handle& value, int64_t least, int64_t most) {
   const py::object index = is_integer(value) ? as_index(value) : py::object();
+  if (!index && least == INT64_MIN) fail_kind(op, name, value, "an integer");
   if (!index) fail_kind(op, name, value, "an integer of at least ", least);
   const int64_t number = clipped(index);
   if (number < least) fail(op, name, " is ", shown(value), ", expected at least ", least);

@@ -133,8 +133,10 @@ py::capsule capsule_of(ManagedType* managed, const char* name) {
 // -1: it takes care itself.
 void order_before(const Tensor& tensor, const py::object& stream) {
   if (!tensor.functions()) return;
-  const int64_t number = stream.is_none() ? 1 : integer("Tensor.__dlpack__", "stream", stream, -1, INT64_MAX);
-  if (number == 0) fail("Tensor.__dlpack__", "stream is 0, expected None, -1, 1, 2 or a stream's address");
+  const int64_t number =
+      stream.is_none() ? 1 : integer("Tensor.__dlpack__", "stream", stream, INT64_MIN, INT64_MAX);
+  if (number == 0 || number < -1)
+    fail("Tensor.__dlpack__", "stream is ", number, ", expected None, -1, 1, 2 or a stream's address");
   if (number == -1) return;
   if (const Status status = tensor.functions()->make_wait(reinterpret_cast<void*>(number)); status.message)
     throw std::runtime_error("[Tensor.__dlpack__] " + std::string(status.message));
