@@ -387,3 +387,9 @@ def test_errors():
         _core.conv2d_fused(x, weight, padding=1, x_scale=v, x_shift=v, y=y)
     with pytest.raises(ValueError, match=r"^\[conv2d_backward_weight_fused\] y is missing"):
         _core.conv2d_backward_weight_fused(y, x, a.case.weight, padding=1, relu=True)
+
+
+def test_prepared_weights_of_another_size_are_refused():
+    x, weight, y = (_core.zeros(shape) for shape in ((1, 8, 8, 32), (3, 3, 32, 32), (1, 6, 6, 32)))
+    with pytest.raises(ValueError, match=r"^\[conv2d_fused\] prepared has shape \(4,\), expected \(\d+,\)"):
+        _core.conv2d_fused(x, weight, prepared=_core.zeros((4,)), y=y)

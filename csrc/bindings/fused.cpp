@@ -89,6 +89,13 @@ OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const Optiona
   check_shape(op, "pooled", pooled, {s.N, s.OH / 2, s.OW / 2, C});
   check_shape(op, "argmax", argmax, {s.N, s.OH / 2, s.OW / 2, C}, DType::kUint8);
   if (!y && !pooled) fail(op, "neither y nor pooled is given, expected at least one");
+  if (argmax && !pooled) fail(op, "argmax asks for pooled");
+  if (pooled && (s.OH % 2 || s.OW % 2)) fail(op, "pooled asks for an even output, it is ", s.OH, " x ", s.OW);
+  if (prepared) {
+    const Context context = planning_context(Conv2dAlgorithm::kAutoPrepared);
+    const size_t bytes = fused(op).conv2d_prepared_bytes(context, s);
+    check_shape(op, "prepared", prepared, {static_cast<int64_t>(bytes / sizeof(float))});
+  }
   Conv2dEpilogue epilogue{};
   epilogue.relu = relu;
   epilogue.output = normalization(op, y_scale, y_shift, y_relu, C);
@@ -150,6 +157,7 @@ Tensor conv2d_backward_input_fused(const Tensor& dy, const Tensor& weight, const
                                    const OptionalTensor& dgamma, const OptionalTensor& dbeta,
                                    const Tensor& coefficients, const OptionalTensor& out) {
   const Op op("conv2d_backward_input_fused", dy);
+  check_dtype(op, "weight", weight, DType::kFloat32);
   const Conv2dShape s =
       conv2d_shape(op, sizes(op, "x_shape", x_shape), weight.shape, {stride, padding, dilation, groups});
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
@@ -212,7 +220,8 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight_fused(
 }
 
 // x (..., C) as rows of channels.
-BatchNormShape rows_of(const Tensor& x, float epsilon = 0) {
+BatchNormShape rows_of(const Op& op, const Tensor& x, float epsilon = 0) {
+  if (x.ndim() < 1) fail(op, "x has shape (), expected at least 1 dimension: (..., C)");
   const int64_t C = x.shape.back();
   return {C ? x.size() / C : 0, C, epsilon, 0};
 }
@@ -220,7 +229,7 @@ BatchNormShape rows_of(const Tensor& x, float epsilon = 0) {
 Tensor normalize(const Tensor& x, const Tensor& scale, const Tensor& shift, bool relu, const OptionalTensor& out) {
   const Op op("normalize", x);
   check_dtype(op, "x", x, DType::kFloat32);
-  const BatchNormShape s = rows_of(x);
+  const BatchNormShape s = rows_of(op, x);
   const Normalization n = normalization(op, scale, shift, relu, s.C);
   const Tensor y = output(op, "y", out, x.shape);
   submit(
@@ -253,7 +262,7 @@ Tensor batch_norm_reduce(const Tensor& dy, int64_t rows, const Tensor& x, const 
                          const OptionalTensor& dbeta, const Tensor& coefficients) {
   const Op op("batch_norm_reduce", x);
   check_shape(op, "dy", dy, x.shape);
-  const BatchNormShape s = rows_of(x);
+  const BatchNormShape s = rows_of(op, x);
   const BatchNormReduction reduction =
       reduction_of(op, rows, x, gamma, mean, rstd, scale, shift, relu, dgamma, dbeta, coefficients);
   submit(
