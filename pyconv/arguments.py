@@ -55,6 +55,20 @@ def flag(value, name, op):
     return bool(value)
 
 
+def text(value, name, op):
+    """Return a text that is not empty."""
+    if not isinstance(value, str):
+        raise TypeError(_message(op, name, value, "text"))
+    if not value:
+        raise ValueError(_message(op, name, value, "text that is not empty"))
+    return value
+
+
+def verbosity(value, name, op, *, most=1):
+    """Return 0 to `most`; True and False are 1 and 0."""
+    return int(value) if isinstance(value, (bool, np.bool_)) else integer(value, name, op, least=0, most=most)
+
+
 def choice(value, choices, name, op):
     """Return `value`, which must be one of `choices`."""
     if not any(type(value) is type(c) and value == c for c in choices):

@@ -24,7 +24,7 @@ def _marking(init):
             init(self, *args, **kwargs)
         except TypeError:
             if outermost:
-                _refuse_arguments(init, self, args, kwargs)
+                _refuse_arguments(init, type(self).__name__, (self, *args), kwargs)
             raise
         if outermost:
             self._made = True
@@ -58,6 +58,21 @@ class Guarded:
         if self._made and name[0] != "_" and not self._plain(name):
             _check(self, name)
         super().__setattr__(name, value)
+
+    def __getattr__(self, name):
+        """Answer what is not there."""
+        cls = type(self)
+        if name.startswith("_"):
+            raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+        from pyconv.keras_names import MEMBERS
+
+        for base in cls.__mro__:
+            if instead := MEMBERS.get(base.__name__, {}).get(name):
+                raise AttributeError(f"[{cls.__name__}] there is no {name}; there is {instead}")
+        near = _near(name, sorted({n for n in (*dir(cls), *vars(self)) if not n.startswith("_")}))
+        raise AttributeError(
+            f"[{cls.__name__}] there is no {name}" + (f": did you mean {near}?" if near else "")
+        )
 
     def _plain(self, name):
         """Whether an attribute may be set without a closer look, which a training step has no time for."""
@@ -149,14 +164,41 @@ def _arguments(cls):
     return {name for base in own for name in inspect.signature(base.__init__).parameters if name != "self"}
 
 
-def _refuse_arguments(init, owner, args, kwargs):
-    """Raise a TypeError that names class and arguments, if these are not what `init` takes."""
-    signature = inspect.signature(init)
+def answering(function):
+    """Wrap a function: of arguments that it does not take, the error says what it takes."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__.tb_next is None:  # raised by the call, not in the function
+                _refuse_arguments(function, function.__name__, args, kwargs)
+            raise
+
+    return wrapper
+
+
+def _refuse_arguments(function, label, args, kwargs):
+    """Raise a TypeError that names `label` and arguments, if these are not what `function` takes."""
+    from pyconv.keras_names import ARGUMENTS
+
+    signature = inspect.signature(function)
     try:
-        signature.bind(owner, *args, **kwargs)
+        signature.bind(*args, **kwargs)
     except TypeError as error:
-        offered = list(signature.parameters)[1:]
-        slips = [_near(name, offered) for name in kwargs if name not in offered]
-        hint = f" (did you mean {slips[0]}?)" if any(slips[:1]) else ""
-        text = f"[{type(owner).__name__}] {error}{hint}; it takes {', '.join(offered) or 'nothing'}"
+        offered = [name for name in signature.parameters if name != "self"]
+        hint = ""
+        for name in kwargs:
+            if name not in offered:
+                near = _near(name, offered)
+                hint = (
+                    f" ({ARGUMENTS[name]})"
+                    if name in ARGUMENTS
+                    else f" (did you mean {near}?)"
+                    if near
+                    else ""
+                )
+                break
+        text = f"[{label}] {error}{hint}; it takes {', '.join(offered) or 'nothing'}"
         raise TypeError(text) from None

@@ -10,9 +10,7 @@ from pyconv.training import Batch
 
 def evaluate(model, feed, callbacks, stop=None):
     """Return the logs over the feed's batches; None once `stop()`, asked after each, says so."""
-    with model.evaluating:
-        totals = model.evaluation_totals
-        totals.restore()
+    with model.borrowed_totals() as totals:
         callbacks.on_test_begin({})
         for step, (batch, target_shape, fill, _) in enumerate(feed.batches(0)):
             callbacks.on_test_batch_begin(step, {})
@@ -22,7 +20,7 @@ def evaluate(model, feed, callbacks, stop=None):
                 plan.run()
             totals.count += batch.size
             logs = {}
-            if callbacks.reads_test_batch():
+            if callbacks._reads_test_batch():
                 totals.read()
                 logs = totals.means(model.metric_names, False)
             callbacks.on_test_batch_end(step, logs)

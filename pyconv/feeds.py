@@ -105,16 +105,18 @@ class IterableFeed:
         self.classes = None
         self._op, self._name = op, name
         self._shuffle, self._seed = shuffle, seed
-        try:
-            self._iterator = iter(iterable) if hasattr(iterable, "__next__") else None
-            length = len(iterable) if hasattr(iterable, "__len__") else None
-            if not is_sequence(iterable):
-                iter(iterable)
-        except TypeError:
-            raise TypeError(
-                f"[{op}] {name} is {arguments.kind_of(iterable)}, expected arrays or an iterable of batches"
-            ) from None
-        self.steps = steps or length
+        if not is_sequence(iterable) and not hasattr(type(iterable), "__iter__"):
+            hint = ": it has no length" if hasattr(iterable, "__getitem__") else ""
+            kind = arguments.kind_of(iterable) + hint
+            raise TypeError(f"[{op}] {name} is {kind}, expected arrays or an iterable of batches")
+        self._iterator = iter(iterable) if hasattr(iterable, "__next__") else None
+        self._full = None  # batches of a pass
+        if hasattr(iterable, "__len__") and self._iterator is None:
+            self._full = arguments.integer(
+                type(iterable).__len__(iterable), f"the length of {name}", op, least=0
+            )
+        self.steps = steps or (len(iterable) if hasattr(iterable, "__len__") else None)
+        self._next = None  # (an open stream, the number of its next batch), across epochs shorter than a pass
         self.images = None
         self._ahead = None
         self._first = self._peek()
@@ -122,20 +124,9 @@ class IterableFeed:
 
     def batches(self, epoch, first=0, first_pass=0):
         """Yield the epoch's batches until the end or `steps`: see the module."""
-        number = first_pass + epoch
-        if self._ahead:
-            stream, ahead = self._ahead
-            self._ahead = None
-        else:
-            stream, ahead = self._stream(number), None
-        if first and self._iterator is None:  # a fresh stream begins at the epoch's first batch
-            for _ in range(first - (ahead is not None)):
-                next(stream, None)
-            ahead = None
         step = first
         while self.steps is None or step < self.steps:
-            batch = ahead if ahead is not None else next(stream, None)
-            ahead = None
+            draw, batch = self._take(epoch, step, first_pass)
             if batch is None:
                 break
             x, y = self._pair(batch)
@@ -153,7 +144,7 @@ class IterableFeed:
                 plan["x"].assign(x)
                 plan["target"].assign(y)
 
-            yield Batch(len(x), x.shape[1:], x.dtype.name, self.device), y.shape, fill, (number, step)
+            yield Batch(len(x), x.shape[1:], x.dtype.name, self.device), y.shape, fill, draw
             step += 1
         if step < (self.steps or 1):
             raise ValueError(
@@ -163,8 +154,8 @@ class IterableFeed:
         self.steps = self.steps or step
 
     def passes_before(self, epoch):
-        """Return how many passes came before `epoch`."""
-        return epoch
+        """Return how many passes the epochs before `epoch` have finished."""
+        return epoch * self.steps // self._full if self._cycles else epoch
 
     def end_epoch(self):
         """Tell a `Sequence` that an epoch has ended."""
@@ -175,24 +166,46 @@ class IterableFeed:
         """Return the first images, as they came."""
         return self._first[:count]
 
+    @property
+    def _cycles(self):
+        """Whether the next epoch goes on where the last one ended in the data."""
+        return bool(self._full and self.steps and self.steps < self._full and self._op == "fit")
+
+    def _take(self, epoch, step, first_pass):
+        """Return (draw, the batch), None for the batch at the end."""
+        if self._iterator is not None:  # goes on where it is
+            ahead, self._ahead = self._ahead, None
+            return (first_pass + epoch, step), next(self._iterator, None) if ahead is None else ahead
+        passed, place = epoch, step
+        if self._cycles:
+            passed, place = divmod(epoch * self.steps + step, self._full)
+        draw = (first_pass + passed, place)
+        if self._next is None or self._next[1] != draw:
+            stream = self._stream(draw[0])
+            for _ in range(place):
+                next(stream, None)
+        else:
+            stream = self._next[0]
+        self._next = (stream, (draw[0], place + 1))
+        return draw, next(stream, None)
+
     def _stream(self, number):
-        if self._iterator is not None:
-            return self._iterator
+        """Return the batches of a pass, from the first one on."""
         if not is_sequence(self._iterable):
             return iter(self._iterable)
-        order = np.arange(len(self._iterable))
+        order = np.arange(self._full)
         if self._shuffle:
             order = permutation(len(order), seed=self._seed, epoch=number)
         return (self._iterable[int(i)] for i in order)
 
     def _peek(self):
-        """Return the first batch's images; a stream's batch is kept for the first step."""
-        if is_sequence(self._iterable):
-            first = self._iterable[0] if len(self._iterable) else None
+        """Return the first batch's images; an iterator's batch is kept for the first step."""
+        if self._iterator is not None:
+            first = self._ahead = next(self._iterator, None)
+        elif is_sequence(self._iterable):
+            first = self._iterable[0] if self._full else None
         else:
-            stream = self._stream(0)
-            first = next(stream, None)
-            self._ahead = (stream, first)
+            first = next(iter(self._iterable), None)
         if first is None:
             raise ValueError(f"[{self._op}] {self._name} gives no batch")
         return as_images(self._pair(first)[0], self._op, self._name)
@@ -209,8 +222,8 @@ class IterableFeed:
 def is_sequence(x):
     """Whether `x` is what Keras calls a Sequence: it has a length and gives its batches by number."""
     return (
-        hasattr(x, "__len__")
-        and hasattr(x, "__getitem__")
+        hasattr(type(x), "__len__")
+        and hasattr(type(x), "__getitem__")
         and not hasattr(x, "__next__")
         and not isinstance(x, (list, tuple, dict, str, bytes))
         and not is_array(x)
@@ -244,5 +257,7 @@ def image_batches(x, batch_size, steps, op):
             break
         yield as_images(batch[0] if isinstance(batch, (tuple, list)) else batch, op)
         step += 1
+    if not step:
+        raise ValueError(f"[{op}] x gives no batch")
     if step < (steps or 1):
         raise ValueError(f"[{op}] x ended after {step} of {steps or 'its'} batches; give fewer steps")

@@ -136,7 +136,8 @@ def validation_feed(model, data, steps, batch_size, training_batch_size):
         isinstance(part, (tuple, list)) and len(part) == 2 and is_array(part[0]) for part in data
     ):
         raise ValueError(
-            "[fit] validation_data is a pair of pairs, expected (x, y), or an iterable of batches (x, y)"
+            "[fit] validation_data is a pair of pairs, which may be (x, y) or two batches, expected (x, y), "
+            "or iter(...) of batches with validation_steps"
         )
     if isinstance(data, tuple) and not pair:
         raise ValueError(
@@ -149,6 +150,8 @@ def validation_feed(model, data, steps, batch_size, training_batch_size):
         )
     x, y = data if pair else (data, None)
     with _named("validation_data"):
+        if batch_size is not None:
+            arguments.integer(batch_size, "validation_batch_size", "fit", least=1)
         if y is not None and batch_size is None:
             batch_size = training_batch_size
         return make_feed(model, x, y, batch_size, steps, "validation_steps")
@@ -168,4 +171,6 @@ def _named(argument):
     try:
         yield
     except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError) or not str(error).startswith("[fit] "):
+            raise  # the caller's own
         raise type(error)(str(error).replace("[fit] ", f"[fit] {argument}: ", 1)) from None

@@ -48,6 +48,11 @@ class Schedule:
         else:
             self._epochs, self._every = None, arguments.integer(frequency, "validation_freq", "fit", least=1)
 
+    @property
+    def every(self):
+        """Whether each epoch validates."""
+        return self._epochs is None and self._every == 1
+
     def holds(self, epoch):
         """Whether epoch `epoch`, counted from 0, validates."""
         return (epoch + 1) % self._every == 0 if self._epochs is None else epoch + 1 in self._epochs
@@ -89,10 +94,10 @@ def fit(model, feed, *, epochs, start, callbacks, validate, schedule, seed):
                 callbacks.on_train_end(logs)
     except BaseException:
         with contextlib.suppress(Exception):  # the first error is the one to be told
-            callbacks.close()
+            callbacks._close()
         raise
     else:
-        callbacks.close()
+        callbacks._close()
     finally:
         if done or not model.interrupted:  # a later fit is a training of its own, as in Keras
             model.position = Position()
@@ -115,7 +120,7 @@ def _run_epoch(model, feed, position, callbacks, seed):
                 if most > 1:
                     totals.remember(len(taken) - 1)
             logs = {}
-            if len(taken) == most or callbacks.reads_batch():
+            if len(taken) == most or callbacks._reads_batch():
                 _settle(model, taken, position, step)
                 logs = totals.means(model.metric_names, model.penalised)
             callbacks.on_train_batch_end(step - 1, logs)

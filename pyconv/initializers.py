@@ -33,7 +33,9 @@ class Initializer(Configurable):
 
     def __call__(self, shape, *, seed, purpose):
         """Return a float32 array; `seed` and `purpose` (PHILOX_WEIGHTS + its place) key the draw."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"[{type(self).__name__}] an initializer defines __call__(self, shape, *, seed, purpose)"
+        )
 
 
 class Zeros(Initializer):

@@ -193,8 +193,102 @@ INSTEAD = {
         "RemoteMonitor": "LambdaCallback",
     },
     "utils": {
+        "Sequence": "any class with __len__ and __getitem__",
+        "PyDataset": "any class with __len__ and __getitem__",
+        "clear_session": "nothing: a model goes when nobody holds it",
         "plot_model": "Sequential.summary",
         "model_to_dot": "Sequential.summary",
         "load_img": "pyconv.predict.read_image",
+    },
+}
+
+# What an argument of Keras' methods is answered with.
+_NO_WEIGHTS = "pyconv weighs neither classes nor samples"
+_NO_WORKERS = "pyconv makes batches in its own threads"
+_ALWAYS_PLANNED = "pyconv compiles every step into a plan"
+_BY_NAME = "weights are read by name, all or none"
+ARGUMENTS = {
+    **dict.fromkeys(
+        ("class_weight", "sample_weight", "sample_weight_mode", "weighted_metrics"), _NO_WEIGHING
+    ),
+    **dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), _NO_WORKERS),
+    **dict.fromkeys(
+        ("run_eagerly", "jit_compile", "steps_per_execution", "auto_scale_loss"), _ALWAYS_PLANNED
+    ),
+    **dict.fromkeys(("by_name", "skip_mismatch"), _BY_NAME),
+    "loss_weights": "there is one loss",
+    "reset_metrics": "each call starts anew",
+    "custom_objects": "a class of your own is known once it is defined",
+    "compile": "a model comes back as it was saved; compile it again at will",
+    "safe_mode": "no file runs code",
+    "overwrite": "a file is replaced in one step, and the one before kept as .previous",
+    "save_format": "the format is safetensors",
+    "include_optimizer": "the optimizer's state goes along; save_weights leaves it out",
+    "line_length": "a summary fits 80 columns",
+    "positions": "a summary fits 80 columns",
+    "expand_nested": "a Residual is one row",
+    "show_trainable": "the last lines count what trains",
+    "subset": "split the arrays, or give fit a validation_split",
+    **dict.fromkeys(
+        ("save_to_dir", "save_prefix"), "batches are arrays: save them from a loop over the flow"
+    ),
+    "augment": "fit takes the statistics of the images as they are",
+    "rounds": "fit takes the statistics of the images as they are",
+}
+
+# What an attribute or method that an object of a class has in Keras is answered with.
+MEMBERS = {
+    "Sequential": {
+        "fit_generator": "fit, which takes generators",
+        "evaluate_generator": "evaluate, which takes generators",
+        "predict_generator": "predict, which takes generators",
+        "predict_classes": "predict(x).argmax(axis=1)",
+        "predict_proba": "predict",
+        "metrics_names": "evaluate(return_dict=True)",
+        "metrics": "metric_names",
+        "trainable_weights": "trainable_parameters",
+        "trainable_variables": "trainable_parameters",
+        "non_trainable_weights": "parameters, of which trainable_parameters train",
+        "variables": "parameters",
+        "test_on_batch": "evaluate",
+        "inputs": "input_shape",
+        "outputs": "output_shape",
+        "input": "input_shape",
+        "output": "output_shape",
+        "reset_metrics": "nothing to reset: each call starts anew",
+        "reset_states": "nothing to reset: no layer keeps a state",
+        "lr": "optimizer.learning_rate",
+    },
+    "Layer": {
+        "output": "output_shape(input_shape)",
+        "input": "input_shape",
+        "trainable_weights": "trainable_parameters",
+        "trainable_variables": "trainable_parameters",
+        "non_trainable_weights": "parameters",
+        "variables": "parameters",
+        "call": "trace, which adds the layer's calls to a plan",
+        "compute_output_shape": "output_shape",
+        "count_params": "sum(p.size for p in layer.all_parameters)",
+    },
+    "Optimizer": {
+        "lr": "learning_rate",
+        "weights": "Sequential.slot_arrays",
+        "variables": "Sequential.slot_arrays",
+        "apply_gradients": "Sequential.train_on_batch",
+        "minimize": "Sequential.fit",
+    },
+    "ImageDataGenerator": {
+        "flow_from_directory": "flow, of arrays; pyconv.predict.read_image reads a file",
+        "flow_from_dataframe": "flow, of arrays; pyconv.predict.read_image reads a file",
+        "standardize": "next(flow(x, shuffle=False)) of a generator that warps nothing",
+        "random_transform": "Augmentation, called on images",
+        "apply_transform": "Augmentation, called on images",
+    },
+    "ArrayIterator": {
+        "reset": "epoch and batch, to be set to 0",
+        "n": "len(flow.x)",
+        "samples": "len(flow.x)",
+        "on_epoch_end": "nothing to call: each pass has a new order",
+        "next": "next(flow)",
     },
 }

@@ -1,7 +1,7 @@
 """Training losses, by Keras' names. The kernel fuses them with the softmax before them."""
 
 from pyconv import names
-from pyconv.arguments import flag, number
+from pyconv.arguments import flag, number, shown
 from pyconv.serialization import Configurable, find
 
 __all__ = ["CategoricalCrossentropy", "Loss", "SparseCategoricalCrossentropy", "get"]
@@ -11,6 +11,8 @@ class Loss(Configurable):
     """A loss: `sparse`, `from_logits` and `label_smoothing` say what the one kernel there is computes."""
 
     settable = ()
+    from_logits = False
+    label_smoothing = 0.0
 
 
 class CategoricalCrossentropy(Loss):
@@ -49,7 +51,12 @@ def get(identifier):
     """Return the loss that `identifier` (an instance, a Keras name or a config) means."""
     if identifier is None:
         raise ValueError(f"[loss] loss is None, expected one of {', '.join(_CLASSES)}")
-    return find(identifier, _CLASSES, Loss, "[loss] unknown loss", "losses")
+    loss = find(identifier, _CLASSES, Loss, "[loss] unknown loss", "losses")
+    if not isinstance(loss, (CategoricalCrossentropy, SparseCategoricalCrossentropy)):
+        raise TypeError(
+            f"[loss] loss is {shown(loss)}, expected one of {', '.join(_CLASSES)}: pyconv has no other yet"
+        )
+    return loss
 
 
 def __getattr__(name):

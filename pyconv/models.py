@@ -18,6 +18,7 @@ from pyconv import (
     saving,
     training,
 )
+from pyconv.attributes import Checked, answering
 from pyconv.callbacks import CallbackList, History
 from pyconv.data import as_images, is_array
 from pyconv.fit_arguments import (
@@ -34,7 +35,7 @@ from pyconv.layers.base import Layer, snake_case
 from pyconv.layers.residual import chain_shape
 from pyconv.metrics import resolve as resolve_metrics
 from pyconv.preprocessing.augmentation import Augmentation
-from pyconv.serialization import Configurable, serialize
+from pyconv.serialization import Configurable, deserialize, serialize
 from pyconv.summary import line, plan_text, summary_html, summary_text
 from pyconv.turns import Turns
 from pyconv.utils import random_seed
@@ -52,20 +53,20 @@ class Sequential(Configurable):
             its own, drawn from `pyconv.utils.set_random_seed`'s.
     """
 
-    settable = ("history", "interrupted", "name", "passes", "position", "single_steps", "stop_training")
+    name = Checked(arguments.text)
+    settable = ("history", "interrupted", "passes", "position", "single_steps", "stop_training")
     set_by: ClassVar[dict] = {
         **dict.fromkeys(("optimizer", "loss", "metric_names", "fuse"), "compile"),
-        **dict.fromkeys(("device", "hyper", "rng", "totals", "evaluation_totals"), "to"),
-        "layers": "add",
+        **dict.fromkeys(("device", "hyper", "rng", "totals"), "to"),
+        "seed": "the constructor",
     }
 
     def __init__(self, layers=(), name=None, seed=None):
-        self.layers = []
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"[Sequential] name is {arguments.shown(name)}, expected text or None")
+        self._layers = ()
         if not isinstance(layers, (list, tuple)):
             raise TypeError(f"[Sequential] layers is {arguments.kind_of(layers)}, expected a list of layers")
-        self.name = name or "sequential"
+        self.name = "sequential" if name is None else name
+        self._own_seed = seed is None
         self.seed = random_seed() if seed is None else arguments.seed(seed, "Sequential")
         self.optimizer = self.loss = None
         self.fuse = True
@@ -75,12 +76,14 @@ class Sequential(Configurable):
         self.stop_training = self.interrupted = False
         self.history = None
         self._flat = None
+        self._slots = {}  # of parameters that do not train for now: (slot, parameter) -> values
+        self._laid_out_for = None  # the plan key that the flat parameters fit
         self._plans = training.PlanCache()
         self._make_state("cpu")
         self.turns = Turns()  # a plan's buffers serve one caller at a time
-        self.evaluating = threading.RLock()
         self._fitting = Turns()
         self._trainer = None  # the thread that is in fit
+        self._warned = False  # of nonsense, since compiled
         for layer in layers:
             self.add(layer)
 
@@ -100,11 +103,26 @@ class Sequential(Configurable):
             layer.name = next(n for n in _numbered(base, same) if n not in taken)
         elif layer.name in taken:
             raise ValueError(f"[Sequential] two layers are named {layer.name!r}, expected names that differ")
-        self.layers.append(layer)
+        self._layers = (*self._layers, layer)
         self._plans.clear()
         shape = self.layers[0].declared_shape
         if self.built or (shape is not None):
             self.build(shape or self.input_shape)
+
+    def pop(self):
+        """Remove the last layer, and return it."""
+        self._expect_idle("pop")
+        if not self.layers:
+            raise ValueError("[pop] the model has no layers")
+        *rest, last = self._layers
+        self._layers = tuple(rest)
+        self._plans.clear()
+        return last
+
+    @property
+    def layers(self):
+        """The layers, in order; `add` and `pop` change them."""
+        return self._layers
 
     @property
     def input_shape(self):
@@ -184,7 +202,8 @@ class Sequential(Configurable):
 
     def get_weights(self):
         """Return copies of all parameters, in order."""
-        return [p.numpy().copy() for p in self.parameters]
+        with self.turns:
+            return [p.numpy().copy() for p in self.parameters]
 
     def set_weights(self, weights):
         """Write all parameters, in the order of `get_weights`; one that does not fit, and none is written."""
@@ -198,6 +217,7 @@ class Sequential(Configurable):
         with self.turns:
             saving.assign(named, dict(zip(named, weights, strict=True)), "set_weights")
 
+    @answering
     def summary(self, print_fn=print, plan=False, batch_size=32):
         """Print each layer's output shape, parameters, multiply-adds and memory.
 
@@ -243,7 +263,7 @@ class Sequential(Configurable):
             trained = self._flat is not None
             self._make_state(device)  # or raises, before anything is changed
             self._move_parameters()
-            self._flat = None
+            self._flat, self._laid_out_for = None, None
             self._plans.clear()
             if trained:
                 self.prepare_training()
@@ -254,7 +274,7 @@ class Sequential(Configurable):
     def _make_state(self, device):
         """Make what kernels read and write beside parameters, on `device`."""
         with self._open():
-            self.totals, self.evaluation_totals = training.Totals(device), training.Totals(device)
+            self.totals, self._spare_totals = training.Totals(device), []
             self.rng = training.new_rng(device)
             self.hyper = _core.empty((4,), "float32", device)
             self.device = device
@@ -264,8 +284,14 @@ class Sequential(Configurable):
             if parameter.tensor.device != self.device:
                 parameter.move(_core.empty(parameter.shape, "float32", self.device))
 
+    def set_seed(self, seed):
+        """Key shuffles, augmentation and dropout by `seed` from now on."""
+        with self._open():
+            self.seed = arguments.seed(seed, "Sequential")
+
     # ---- training
 
+    @answering
     def compile(self, optimizer="adam", loss="categorical_crossentropy", metrics=None, fuse=True):
         """Choose what `fit` minimises and how.
 
@@ -291,11 +317,13 @@ class Sequential(Configurable):
                 "its learning rate; give each model an optimizer of its own"
             )
         _OWNERS[optimizer] = weakref.ref(self)
+        serialize([optimizer, loss])  # what cannot be saved is refused now, and not after an epoch
         if optimizer is not self.optimizer:
-            self._flat = None  # with its slots
+            self._flat, self._slots = None, {}
         with self._open():
             self.optimizer, self.loss, self.metric_names, self.fuse = optimizer, loss, metrics, fuse
         self.position = fitting.Position()
+        self._warned = False
         self._plans.clear()
 
     @property
@@ -303,6 +331,7 @@ class Sequential(Configurable):
         """Whether a regularizer adds to the loss."""
         return any(p.l2 for p in self.trainable_parameters)
 
+    @answering
     def fit(
         self,
         x,
@@ -358,6 +387,8 @@ class Sequential(Configurable):
             FloatingPointError: the loss is not finite; names the first layer that gave such a value.
             ValueError, TypeError: x or y do not fit the model, or arguments do not go together.
         """
+        if hasattr(type(self), "train_step"):
+            raise TypeError("[fit] train_step is never called: a step is a plan; fit takes callbacks")
         epochs = arguments.integer(epochs, "epochs", "fit", least=1)
         initial_epoch = arguments.integer(initial_epoch, "initial_epoch", "fit", least=0)
         shuffle = arguments.flag(shuffle, "shuffle", "fit")
@@ -380,6 +411,7 @@ class Sequential(Configurable):
             options = {"shuffle": shuffle, "augment": augment, "seed": seed}
             feed = make_feed(self, x, y, batch_size, steps_per_epoch, "steps_per_epoch", **options)
             sanity.warn_of_nonsense(self, feed, "fit")
+            self._warned = True
             validation = None
             if validation_data is not None:
                 validation = validation_feed(
@@ -387,32 +419,48 @@ class Sequential(Configurable):
                 )
             self.prepare_training()
             start = start_position(self, feed, epochs, initial_epoch, resume, pinned)
+            if validation is not None and not any(map(schedule.holds, range(start.epoch, epochs))):
+                raise ValueError(
+                    f"[fit] validation_freq is {validation_freq}, expected one that comes due in epochs "
+                    f"{start.epoch + 1} to {epochs}"
+                )
             self.history = History()
             watching = watchers(callbacks, verbose, "fit", self.history)
-            for callback in watching:
-                callback.continue_training(resume and callback.model is self)
+            served = [callback for callback in watching if callback.model is self]  # in a training before
             watching = CallbackList(
                 watching,
                 self,
-                {"epochs": epochs, "steps": feed.steps, "images": feed.images, "initial_epoch": start.epoch},
+                {
+                    "epochs": epochs,
+                    "steps": feed.steps,
+                    "images": feed.images,
+                    "initial_epoch": start.epoch,
+                    "verbose": verbose,
+                },
             )
-            watching.check(log_names(self, validation is not None))
+            every_epoch, all_names = log_names(self, False), log_names(self, validation is not None)
+            some = [] if schedule.every else [name for name in all_names if name not in every_epoch]
+            watching.check(all_names, some)
+            for callback in served:
+                callback._continue_training(start is self.position)
             validate = validation and (
                 lambda: evaluation.evaluate(self, validation, watching, lambda: self.interrupted)
             )
-            cut = fitting.fit(
-                self,
-                feed,
-                epochs=epochs,
-                start=start,
-                callbacks=watching,
-                validate=validate,
-                schedule=schedule,
-                seed=seed,
-            )
-            for used in (feed, validation):
-                if used is not None:
-                    self._plans.forget_arrays(used.source)
+            try:
+                cut = fitting.fit(
+                    self,
+                    feed,
+                    epochs=epochs,
+                    start=start,
+                    callbacks=watching,
+                    validate=validate,
+                    schedule=schedule,
+                    seed=seed,
+                )
+            finally:
+                for used in (feed, validation):
+                    if used is not None:
+                        self._plans.forget_arrays(used.source)
             pressed, self.interrupted = self.interrupted, cut
         if pressed and not return_on_interrupt:
             where = self.position
@@ -424,12 +472,16 @@ class Sequential(Configurable):
             )
         return self.history
 
+    @answering
     def train_on_batch(self, x, y, return_dict=False):
         """Take one step on a batch; return what `evaluate` returns, of the batch before the step."""
         x = as_images(x, "train_on_batch")
         return_dict = arguments.flag(return_dict, "return_dict", "train_on_batch")
         with self._training("train_on_batch"):
             feed = make_feed(self, [(x, y)], op="train_on_batch", shape=x.shape[1:])
+            if not self._warned:
+                self._warned = True
+                sanity.warn_of_nonsense(self, feed, "train_on_batch")
             self.prepare_training()
             with self.turns:
                 self.totals.restore()
@@ -449,6 +501,7 @@ class Sequential(Configurable):
                 logs = self.totals.means(self.metric_names, self.penalised)
         return logs if return_dict else self._values(logs)
 
+    @answering
     def evaluate(self, x, y=None, batch_size=None, verbose=0, steps=None, callbacks=None, return_dict=False):
         """Return the loss on a data set, or [loss, accuracy] with a metric; with `return_dict` all logs.
 
@@ -466,18 +519,21 @@ class Sequential(Configurable):
         self.expect_compiled("evaluate")
         return_dict = arguments.flag(return_dict, "return_dict", "evaluate")
         feed = make_feed(self, x, y, batch_size, steps, "steps", op="evaluate")
-        params = {"epochs": 1, "steps": feed.steps, "images": feed.images}
+        params = {"epochs": 1, "steps": feed.steps, "images": feed.images, "verbose": verbose}
         watching = CallbackList(watchers(callbacks, verbose, "evaluate"), self, params)
-        with watching.closed():
-            logs = evaluation.evaluate(self, feed, watching)
-        with self.turns:
-            self._plans.forget_arrays(feed.source)
+        try:
+            with watching._closed():
+                logs = evaluation.evaluate(self, feed, watching)
+        finally:
+            with self.turns:
+                self._plans.forget_arrays(feed.source)
         return logs if return_dict else self._values(logs)
 
     def _values(self, logs):
         values = [logs[name] for name in ("loss", *self.metric_names)]
         return values if len(values) > 1 else values[0]
 
+    @answering
     def predict(self, x, batch_size=None, verbose=0, steps=None, callbacks=None):
         """Return the outputs for images `x`, float32 (N, ...).
 
@@ -501,9 +557,9 @@ class Sequential(Configurable):
         if whole:
             x = as_images(x, "predict")
             steps, images = -(-len(x) // batch_size), len(x)
-        params = {"epochs": 1, "steps": steps, "images": images}
+        params = {"epochs": 1, "steps": steps, "images": images, "verbose": verbose}
         watching = CallbackList(watchers(callbacks, verbose, "predict"), self, params)
-        with watching.closed():
+        with watching._closed():
             return evaluation.predict(self, x, batch_size, steps, watching)
 
     def predict_on_batch(self, x):
@@ -518,11 +574,22 @@ class Sequential(Configurable):
             raise ValueError("[Sequential] a call gives predictions only; train with fit or train_on_batch")
         return self.predict_on_batch(x)
 
+    @contextlib.contextmanager
+    def borrowed_totals(self):
+        """Lend sums to one evaluation: several may run side by side."""
+        with self.turns:
+            totals = self._spare_totals.pop() if self._spare_totals else training.Totals(self.device)
+        totals.restore()
+        yield totals
+        with self.turns:
+            self._spare_totals.append(totals)
+
     # ---- plans
 
     def training_plan(self, batch, target_shape, fused=None):
         """Return the plan of a training step for `batch`, made anew only when nothing fits."""
         fused = self.fuse if fused is None else fused
+        self.prepare_training()  # a callback may have frozen a layer, another model taken one over
 
         def make():
             return training.training_plan(
@@ -543,7 +610,7 @@ class Sequential(Configurable):
     def evaluation_plan(self, batch, target_shape, totals):
         """Return the plan that adds loss and correct answers of `batch` to `totals`."""
         return self._plans.get(
-            ("evaluate", batch, target_shape, self._plan_key),
+            ("evaluate", batch, target_shape, self._plan_key, totals),
             lambda: training.evaluation_plan(
                 self.layers, batch, self.loss, target_shape, totals, fused=self.fuse
             ),
@@ -560,24 +627,36 @@ class Sequential(Configurable):
 
     def get_config(self):
         """Return name, seed and layers as a JSON-ready dict."""
-        return {"layers": serialize(self.layers), "name": self.name, "seed": self.seed}
+        seed = None if self._own_seed else self.seed  # clones are no twins
+        return {"layers": serialize(self.layers), "name": self.name, "seed": seed}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build a model from what `get_config` returned; a subclass with another constructor too."""
+        model = cls.__new__(cls)
+        Sequential.__init__(model, **{name: deserialize(value) for name, value in config.items()})
+        model._made = True
+        return model
 
     def to_json(self, **options):
         """Return the architecture as JSON; `model_from_json` builds it back. Options go to `json.dumps`."""
         return json.dumps(saving.description(self), **options)
 
+    @answering
     def save(self, path):
         """Write architecture, weights and, when compiled, the training's state: one `.safetensors` file."""
         self._expect_built("save")
         with self.turns:
             saving.save(self, path)
 
+    @answering
     def save_weights(self, path):
         """Write the weights alone, under the names `layer/parameter`, into a `.safetensors` file."""
         self._expect_built("save_weights")
         with self.turns:
             saving.save_weights(self, path)
 
+    @answering
     def load_weights(self, path):
         """Read weights that `save` or `save_weights` wrote; where one does not fit, none is read."""
         self._expect_built("load_weights")
@@ -603,12 +682,21 @@ class Sequential(Configurable):
             yield from self._flat.slot_arrays()
 
     def prepare_training(self):
-        """Lay the trainable parameters side by side, unless they lie so already."""
+        """Lay the trainable parameters side by side, unless they lie so already; their slots come along."""
         self._expect_built("fit")
+        if self._flat is not None and self._laid_out_for == self._plan_key:
+            return
         wanted = self.trainable_parameters
         if self._flat is None or not self._flat.holds(wanted):
+            for slot, parameter, values in self.slot_arrays():
+                self._slots[slot, parameter] = values.numpy().copy()
             self._flat = training.FlatParameters(wanted, self.optimizer.slots, self.device)
+            for slot, parameter, values in self.slot_arrays():
+                saved = self._slots.pop((slot, parameter), None)
+                if saved is not None:
+                    values.assign(saved)
             self._plans.clear()
+        self._laid_out_for = self._plan_key
 
     # ---- helpers
 
@@ -628,8 +716,10 @@ class Sequential(Configurable):
     def build_for(self, shape, op):
         """Build for examples of `shape`, or raise ValueError where the model takes others."""
         if not self.built:
-            self.build(shape)
-        elif tuple(shape) != tuple(self.input_shape):
+            with self.turns:  # of several threads one
+                if not self.built:
+                    self.build(shape)
+        if tuple(shape) != tuple(self.input_shape):
             raise ValueError(
                 f"[{op}] x has examples of shape {tuple(shape)}, the model takes {self.input_shape}"
             )

@@ -58,14 +58,14 @@ class Optimizer(Configurable):
 
     def hyper(self):
         """Return what the kernel needs for the next step: float32 (4,)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"[{type(self).__name__}] an optimizer defines hyper and update")
 
     def update(self, dweight, weight, slots, hyper, *, l2=0.0, guard=None):
         """Move `weight` and its `slots` (a dict) in place; all are Tensors, `hyper` what `hyper()` returned.
 
         The gradient is `dweight + 2 * l2 * weight`. Nothing moves while `guard` (float64) is not finite.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"[{type(self).__name__}] an optimizer defines hyper and update")
 
     def get_config(self):
         """Return the constructor's arguments as a JSON-ready dict."""

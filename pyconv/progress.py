@@ -1,6 +1,7 @@
 """How a training shows: a bar on a terminal or in a notebook, plain lines elsewhere; always on stderr."""
 
 import dataclasses
+import numbers as numbers_
 import os
 import sys
 import time
@@ -43,7 +44,7 @@ class Progress(Callback):
         if self._display is None:  # resumed within an epoch
             self._begin(self.params.get("initial_epoch", 0), batch)
 
-    def reads_batch(self):
+    def _reads_batch(self):
         return time.perf_counter() - self._shown >= self._display.seconds
 
     def on_train_batch_end(self, batch, logs=None):
@@ -55,15 +56,15 @@ class Progress(Callback):
         self._display.end(self._state(logs))
         self._display = None
 
-    def close(self):
+    def _close(self):
         """Leave the display as it is, where training ends within an epoch."""
         self._training = False
         if self._display:
             self._display.close()
             self._display = None
 
-    def reads_test_batch(self):
-        return not self._training and self.reads_batch()
+    def _reads_test_batch(self):
+        return not self._training and self._reads_batch()
 
     def on_test_begin(self, logs=None):
         self._begin_alone("Evaluation")
@@ -116,7 +117,11 @@ class Progress(Callback):
 
     def _state(self, logs):
         """Return the `_State` to show."""
-        numbers = [(name, value) for name, value in (logs or {}).items() if name not in _UNSHOWN]
+        numbers = [
+            (name, value)
+            for name, value in (logs or {}).items()
+            if name not in _UNSHOWN and isinstance(value, numbers_.Real)
+        ]
         epochs, steps, images = (self.params.get(name) for name in ("epochs", "steps", "images"))
         speed = (self._step - self._first_step) / max(self._step_end - self._epoch_start, 1e-9)
         speed = f"{speed * images / steps:.0f} images/s" if images and steps else f"{speed:.1f} steps/s"

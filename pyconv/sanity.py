@@ -5,7 +5,20 @@ import warnings
 import numpy as np
 
 from pyconv.data import outside
-from pyconv.layers import BatchNormalization, Conv2D, Dense, Normalization, Softmax
+from pyconv.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Linear,
+    Normalization,
+    ReLU,
+    Residual,
+    Softmax,
+)
+from pyconv.schedules import LearningRateSchedule
 
 _SAMPLE = 256  # images looked at
 _RAW = 32.0  # values beyond are those of pictures in 0..255, not of scaled ones
@@ -14,7 +27,8 @@ _RAW = 32.0  # values beyond are those of pictures in 0..255, not of scaled ones
 def warn_of_nonsense(model, feed, op):
     """Warn of a softmax on top of another or over a single unit, and of inputs in 0..255."""
     name = type(model.loss).__name__
-    softmax = _ends_in_softmax(model.layers[-1])
+    last = _last_activation(model.layers)
+    softmax = isinstance(last, Softmax)
     if softmax and model.loss.from_logits:
         _warn(
             op, f"{name} has from_logits=True and the model ends in a softmax: it is applied twice; drop one"
@@ -25,8 +39,18 @@ def warn_of_nonsense(model, feed, op):
             "the model ends in one unit, whose softmax is always 1: nothing can be learnt; "
             "give it a unit for each class, 2 for yes and no",
         )
-    if softmax and any(_ends_in_softmax(layer) for layer in model.layers[-2:-1]):
+    if (
+        softmax
+        and isinstance(_last_activation(model.layers[:-1]), Softmax)
+        and not model.layers[-1].parameters
+    ):
         _warn(op, "the model ends in two softmaxes, one on the other; drop one")
+    if isinstance(last, ReLU) and model.loss.from_logits:
+        _warn(op, "the model's logits end in a ReLU, which cuts all below 0; drop it")
+    if not model.trainable_parameters:
+        _warn(op, "no parameter is trainable: nothing can be learnt")
+    if isinstance(model.optimizer._learning_rate, LearningRateSchedule) and not model.optimizer.learning_rate:
+        _warn(op, f"the learning rate is 0 at step {model.optimizer.iterations}: the schedule has ended")
     values = feed.sample(_SAMPLE)
     if values.size and not _rescales(model.layers):
         largest = float(np.max(values))
@@ -38,8 +62,20 @@ def warn_of_nonsense(model, feed, op):
             )
 
 
-def _ends_in_softmax(layer):
-    return isinstance(layer, Softmax) or bool(layer.children and _ends_in_softmax(layer.children[-1]))
+def _last_activation(layers):
+    """Return the last layer that changes values in prediction; None without one."""
+    for layer in reversed(layers):
+        inner = None if isinstance(layer, Residual) else _last_activation(layer.children)
+        if inner is not None:
+            return inner
+        if not isinstance(layer, (Dropout, Linear, Flatten, Activation)):
+            return layer
+    return None
+
+
+def _is_identity(layer):
+    """Whether a Normalization leaves values as they are: by its numbers, or as nobody has adapted it."""
+    return layer.mean is None or (np.all(np.equal(layer.mean, 0)) and np.all(np.equal(layer.variance, 1)))
 
 
 def _rescales(layers):
@@ -47,7 +83,7 @@ def _rescales(layers):
     for layer in layers:
         if isinstance(layer, BatchNormalization):
             return True
-        if isinstance(layer, Normalization) and layer.mean is not None:
+        if isinstance(layer, Normalization) and not _is_identity(layer):
             return True
         if isinstance(layer, (Conv2D, Dense)):
             return False

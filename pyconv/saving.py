@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from pyconv import arguments, checkpoint
+from pyconv.attributes import answering
 from pyconv.fitting import Position
 from pyconv.serialization import deserialize, serialize
 
@@ -39,6 +40,7 @@ def load_weights(model, path):
     assign(named_parameters(model), arrays, "load_weights", f" ({os.fspath(path)})")
 
 
+@answering
 def load_model(path):
     """Read what `Sequential.save` wrote: architecture, weights and, if compiled, the training's state.
 
@@ -128,6 +130,7 @@ def training_state(model):
         "metrics": list(model.metric_names),
         "fuse": model.fuse,
         "position": model.position.get_state(),
+        "seed": model.seed,
         "passes": model.passes,
         "single_steps": model.single_steps,
     }
@@ -145,6 +148,7 @@ def set_training_state(model, arrays, state):
     model.compile(optimizer, loss, state["metrics"], fuse=state.get("fuse", True))
     model.optimizer.set_state(state["optimizer_state"])
     model.position = Position.from_state(state["position"])
+    model.set_seed(state.get("seed", model.seed))
     model.passes = state.get("passes", model.position.epoch + 1)
     model.single_steps = state.get("single_steps", 0)
     model.prepare_training()

@@ -23,7 +23,7 @@ class LearningRateSchedule(Configurable):
     settable = ()
 
     def __call__(self, step):
-        raise NotImplementedError
+        raise NotImplementedError(f"[{type(self).__name__}] a schedule defines __call__(self, step)")
 
     def _step(self, step):
         return number(step, "step", type(self).__name__, least=0)

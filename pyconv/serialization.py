@@ -14,11 +14,21 @@ class Configurable(Guarded):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        _REGISTRY[cls.__name__] = cls
+        taken = _REGISTRY.get(cls.__name__)
+        ours = [c is not None and c.__module__.partition(".")[0] == "pyconv" for c in (taken, cls)]
+        # A caller's class of a name that pyconv has does not take its place in files.
+        cls._registered = f"{cls.__module__}.{cls.__name__}" if ours == [True, False] else cls.__name__
+        _REGISTRY[cls._registered] = cls
 
     def get_config(self):
         """Return the constructor's arguments as a JSON-ready dict."""
-        return {name: serialize(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
+        parameters = inspect.signature(type(self)).parameters
+        if lost := [name for name in parameters if not hasattr(self, name)]:
+            raise TypeError(
+                f"[{type(self).__name__}] the argument {lost[0]} is kept under no attribute of its name, "
+                f"expected self.{lost[0]}, or a get_config that returns it"
+            )
+        return {name: serialize(getattr(self, name)) for name in parameters}
 
     @classmethod
     def from_config(cls, config):
@@ -52,7 +62,7 @@ def _is_default(value, parameter):
 def serialize(value):
     """Return `value` with every Configurable in it replaced by `{"class_name", "config"}`."""
     if isinstance(value, Configurable):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        return {"class_name": type(value)._registered, "config": value.get_config()}
     if isinstance(value, (list, tuple)):
         return [serialize(item) for item in value]
     return value
@@ -91,7 +101,8 @@ def find(identifier, classes, base, subject, place):
         try:
             found = deserialize(identifier)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{subject} a config that does not hold: {error}") from None
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{subject} a config that does not hold: {error}") from error
         if isinstance(found, base):
             return found
     if isinstance(identifier, str):

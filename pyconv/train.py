@@ -219,7 +219,7 @@ class SaveLast(callbacks.Callback):
         self._others = callbacks.CallbackList(others)
         self._saved = False
 
-    def reads_batch(self):
+    def _reads_batch(self):
         return not self._saved
 
     def on_train_batch_end(self, batch, logs=None):

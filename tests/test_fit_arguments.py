@@ -175,7 +175,7 @@ def test_a_lone_callback(data):
             ValueError,
             r"validation_steps is 99, expected at most 1",
         ),
-        ({"validation_batch_size": 0, "validation_split": 0.5}, ValueError, r"batch_size is 0"),
+        ({"validation_batch_size": 0, "validation_split": 0.5}, ValueError, r"validation_batch_size is 0"),
     ],
     ids=str,
 )
@@ -261,7 +261,7 @@ def test_fit_refuses(data, options, error, message):
             "[predict] batch_size is 1, expected None",
         ),
         (lambda m, x, y: m.predict(x, batch_size="8"), "[predict] batch_size is '8'"),
-        (lambda m, x, y: m.predict(iter([])), "[predict] x ended after 0 of its batches"),
+        (lambda m, x, y: m.predict(iter([])), "[predict] x gives no batch"),
         (lambda m, x, y: m.predict(None), "[predict] x is None"),
         (lambda m, x, y: m.compile(fuse="yes"), "[compile] fuse is 'yes', expected True or False"),
         (lambda m, x, y: Sequential(seed=-1), "[Sequential] seed is -1"),

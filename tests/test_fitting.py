@@ -145,7 +145,7 @@ def test_ctrl_c_ends_a_loop_of_fits(data):
     model, closed = network("adam"), []
 
     class Closing(LambdaCallback):
-        def close(self):
+        def _close(self):
             closed.append(model.optimizer.iterations)
 
     with pytest.raises(
@@ -225,7 +225,7 @@ def test_callbacks_go_on_with_a_resumed_training(data):
 
 def test_the_first_error_is_told(data):
     class Broken(LambdaCallback):
-        def close(self):
+        def _close(self):
             raise RuntimeError("closing")
 
     def fail(logs):

@@ -61,7 +61,7 @@ def train(hooks, time, epochs=2, steps=4, seconds=1.0, first=(0, 0)):
         step = 0
         time.now += 2  # validation
         hooks.on_epoch_end(epoch, {**LOGS, "val_loss": 2.0, "val_data_loss": 1.5, "learning_rate": 0.001})
-    hooks.close()
+    hooks._close()
 
 
 def hooks(verbose="auto", **params):
@@ -118,7 +118,7 @@ def test_a_training_that_stops_within_an_epoch_ends_its_bar(terminal, time):
     shown.on_epoch_begin(0)
     shown.on_train_batch_begin(0)
     shown.on_train_batch_end(0, LOGS)
-    shown.close()
+    shown._close()
     assert stderr.getvalue().endswith("\n")
 
 
@@ -210,7 +210,7 @@ def test_a_terminal_without_block_characters(terminal, monkeypatch):
 
 def test_what_is_closed_before_it_began_says_nothing(terminal):
     stderr = terminal()
-    hooks().close()  # an earlier callback's on_train_begin failed
+    hooks()._close()  # an earlier callback's on_train_begin failed
     assert stderr.getvalue() == ""
 
 

@@ -7,13 +7,13 @@ import os
 import sys
 
 from pyconv import arguments
-from pyconv.attributes import Guarded
+from pyconv.attributes import Checked, Guarded
 
 
 class Callback(Guarded):
     """Base class. `fit`, `evaluate` and `predict` set `model` and `params` and call the hooks, with `logs`.
 
-    A callback with a state names its attributes in `state_names` and initialises them in `reset`, which
+    A callback with a state names its attributes in `state_names` and initialises them in `_reset`, which
     `on_train_begin` calls unless `set_state` came first, or `fit(resume=True)` goes on with it.
     """
 
@@ -30,18 +30,19 @@ class Callback(Guarded):
         """Remember what is ahead: `epochs`, `initial_epoch`, and `steps` and `images` an epoch."""
         self.params = params
 
-    def check(self, names, others):
+    def _check(self, names, others, sometimes):
         """Refuse, before training, what cannot work. Raises ValueError.
 
         Args:
             names: of the logs that an epoch ends with.
             others: whether callbacks of the caller's own may add to them.
+            sometimes: those of the names that not every epoch has, since it does not validate.
         """
 
-    def reset(self):
+    def _reset(self):
         """Start anew."""
 
-    def continue_training(self, same):
+    def _continue_training(self, same):
         """Keep the state for the training ahead where it is the `same` one, gone on with."""
         self._resumed = self._resumed or same
 
@@ -58,13 +59,13 @@ class Callback(Guarded):
     def on_train_begin(self, logs=None):
         """Run before the first epoch."""
         if not self._resumed:
-            self.reset()
+            self._reset()
         self._resumed = False
 
     def on_train_end(self, logs=None):
         """Run after the last epoch."""
 
-    def close(self):
+    def _close(self):
         """Run when `fit`, `evaluate` or `predict` ends, by an error too."""
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -78,7 +79,7 @@ class Callback(Guarded):
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Run after step `batch`; `logs` holds the epoch's running means, or nothing (see `reads_batch`).
+        """Run after step `batch`; `logs` holds the epoch's running means, or nothing (see `_reads_batch`).
 
         By default `on_batch_end`.
         """
@@ -100,7 +101,7 @@ class Callback(Guarded):
         """Run before batch `batch` of an evaluation."""
 
     def on_test_batch_end(self, batch, logs=None):
-        """Run after batch `batch` of an evaluation; `logs` has its running means (see `reads_test_batch`)."""
+        """Run after batch `batch` of an evaluation; `logs` has its running means."""
 
     def on_predict_begin(self, logs=None):
         """Run before a prediction."""
@@ -114,23 +115,23 @@ class Callback(Guarded):
     def on_predict_batch_end(self, batch, logs=None):
         """Run after batch `batch` of a prediction; `logs["outputs"]` are its outputs."""
 
-    def watches(self, hook):
+    def _watches(self, hook):
         """Return whether this callback has a hook of its own under that name."""
         own = getattr(self, hook)
         return getattr(own, "__func__", own) is not getattr(Callback, hook)
 
-    def reads_batch(self):
+    def _reads_batch(self):
         """Return whether the step just taken matters to this callback.
 
         Only then are its logs fetched from a GPU, which has to finish all work for that. By default a
         callback with a hook for batches reads each.
         """
         hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-        return any(self.watches(hook) for hook in hooks)
+        return any(self._watches(hook) for hook in hooks)
 
-    def reads_test_batch(self):
-        """Return whether the evaluation's batch just done matters to this callback, as `reads_batch`."""
-        return self.watches("on_test_batch_end")
+    def _reads_test_batch(self):
+        """Return whether the evaluation's batch just done matters to this callback, as `_reads_batch`."""
+        return self._watches("on_test_batch_end")
 
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
@@ -140,6 +141,10 @@ class CallbackList:
     """Calls the hooks of several callbacks, in order."""
 
     def __init__(self, callbacks, model=None, params=None):
+        if not isinstance(callbacks, (list, tuple)) or not all(isinstance(c, Callback) for c in callbacks):
+            raise TypeError(
+                f"[CallbackList] callbacks is {arguments.shown(callbacks)}, expected a list of callbacks"
+            )
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             callback.set_model(model)
@@ -158,40 +163,41 @@ class CallbackList:
 
         return call
 
-    def check(self, names):
+    def check(self, names, sometimes=()):
         """Let each callback refuse what cannot work with logs of these names."""
         others = any(
             not type(c).__module__.startswith("pyconv.") or isinstance(c, LambdaCallback)
             for c in self.callbacks
-            if c.watches("on_epoch_end")
+            if c._watches("on_epoch_end")
         )
         for callback in self.callbacks:
-            callback.check(names, others)
+            callback._check(names, others, sometimes)
 
-    def close(self):
+    def _close(self):
         """Close all of them; the first error is raised at the end."""
         with contextlib.ExitStack() as stack:
             for callback in reversed(self.callbacks):
-                stack.callback(callback.close)
+                callback._resumed = False  # also where it never began
+                stack.callback(callback._close)
 
     @contextlib.contextmanager
-    def closed(self):
+    def _closed(self):
         """Close all of them at the end of a block; an error in it comes before those of closing."""
         try:
             yield
         except BaseException:
             with contextlib.suppress(Exception):
-                self.close()
+                self._close()
             raise
-        self.close()
+        self._close()
 
-    def reads_batch(self):
+    def _reads_batch(self):
         """Return whether one of them reads the step just taken."""
-        return any(callback.reads_batch() for callback in self.callbacks)
+        return any(callback._reads_batch() for callback in self.callbacks)
 
-    def reads_test_batch(self):
+    def _reads_test_batch(self):
         """Return whether one of them reads the evaluation's batch just done."""
-        return any(callback.reads_test_batch() for callback in self.callbacks)
+        return any(callback._reads_test_batch() for callback in self.callbacks)
 
     def get_state(self):
         """Return the callbacks' states by class name; several of one class in order."""
@@ -217,12 +223,12 @@ class History(Callback):
     state_names = ("epoch", "history")
 
     def __init__(self):
-        self.reset()
+        self._reset()
 
     def set_model(self, model):
         pass
 
-    def reset(self):
+    def _reset(self):
         self.epoch = []
         self.history = {}
 
@@ -232,22 +238,33 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
 
+def _one_character(value, name, op):
+    if len(arguments.text(value, name, op)) != 1 or value in '\r\n"':
+        raise ValueError(f"[{op}] {name} is {arguments.shown(value)}, expected one character")
+    return value
+
+
+def _function(value, name, op):
+    if not callable(value):
+        raise TypeError(f"[{op}] {name} is {arguments.shown(value)}, expected a function")
+    return value
+
+
 class CSVLogger(Callback):
     """Writes a line of `filename` after each epoch; `append` continues a file, under the header it has.
 
     Folders are made. A value that an epoch has not (a validation that was not due) is NA.
     """
 
+    filename = Checked(arguments.path)
+    separator = Checked(_one_character)
+    append = Checked(arguments.flag)
     _names = ()
 
     def __init__(self, filename, separator=",", append=False):
-        self.filename = arguments.path(filename, "filename", "CSVLogger")
-        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
-            raise ValueError(f"[CSVLogger] separator is {arguments.shown(separator)}, expected one character")
-        self.separator = separator
-        self.append = arguments.flag(append, "append", "CSVLogger")
+        self.filename, self.separator, self.append = filename, separator, append
 
-    def check(self, names, others):
+    def _check(self, names, others, sometimes):
         self._names = tuple(names)
 
     def on_train_begin(self, logs=None):
@@ -278,21 +295,22 @@ class CSVLogger(Callback):
 class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch to `schedule(epoch, learning_rate)` or `schedule(epoch)`."""
 
-    def __init__(self, schedule, verbose=0):
-        if not callable(schedule):
-            raise TypeError(
-                f"[LearningRateScheduler] schedule is {arguments.shown(schedule)}, expected a function"
-            )
-        self.schedule = schedule
-        self.verbose = arguments.choice(verbose, (0, 1), "verbose", "LearningRateScheduler")
-        try:
-            parameters = inspect.signature(schedule).parameters.values()
-        except ValueError:  # of a builtin
-            parameters = ()
-        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self._takes_rate = len(positional) > 1 or any(p.kind == p.VAR_POSITIONAL for p in parameters)
+    schedule = Checked(_function)
+    verbose = Checked(arguments.verbosity)
 
-    def check(self, names, others):
+    def __init__(self, schedule, verbose=0):
+        self.schedule, self.verbose = schedule, verbose
+
+    @property
+    def _takes_rate(self):
+        try:
+            parameters = inspect.signature(self.schedule).parameters.values()
+        except ValueError:  # of a builtin
+            return False
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        return len(positional) > 1 or any(p.kind == p.VAR_POSITIONAL for p in parameters)
+
+    def _check(self, names, others, sometimes):
         self.model.optimizer.expect_settable_rate("LearningRateScheduler")
 
     def on_epoch_begin(self, epoch, logs=None):

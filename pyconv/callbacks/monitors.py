@@ -5,37 +5,73 @@ import sys
 import warnings
 
 from pyconv import arguments
+from pyconv.attributes import Checked
 from pyconv.callbacks.base import Callback
 from pyconv.saving import checked
 
 
+def _mode(value, name, op):
+    return arguments.choice(value, ("auto", "min", "max"), name, op)
+
+
+def _distance(value, name, op):
+    return abs(arguments.number(value, name, op))
+
+
+def _optional_number(value, name, op):
+    return None if value is None else arguments.number(value, name, op)
+
+
+def _frequency(value, name, op):
+    if isinstance(value, str) and value == "epoch":
+        return value
+    return arguments.integer(value, name, op, least=1)
+
+
 class _Monitor(Callback):
-    """A callback that watches one of the logs. mode "auto": larger is better for accuracies only."""
+    """A callback that watches one of the logs. mode "auto": up for accuracies, down for losses."""
+
+    monitor = Checked(arguments.text)
+    mode = Checked(_mode)
+    min_delta = Checked(_distance)
+    verbose = Checked(arguments.verbosity)
 
     def __init__(self, monitor, mode, min_delta, verbose):
-        name = type(self).__name__
-        if not isinstance(monitor, str):
-            raise TypeError(f"[{name}] monitor is {arguments.shown(monitor)}, expected the name of a log")
-        self.monitor = monitor
-        self.mode = arguments.choice(mode, ("auto", "min", "max"), "mode", name)
-        self.min_delta = abs(arguments.number(min_delta, "min_delta", name))
-        self.verbose = arguments.choice(verbose, (0, 1), "verbose", name)
+        self.monitor, self.mode, self.min_delta, self.verbose = monitor, mode, min_delta, verbose
         self._names = ()
-        self._sign = 1 if mode == "max" or (mode == "auto" and "acc" in monitor) else -1
 
-    def check(self, names, others):
+    @property
+    def _sign(self):
+        """1 where larger is better, else -1."""
+        return 1 if self.mode == "max" or (self.mode == "auto" and "acc" in self.monitor) else -1
+
+    def _check(self, names, others, sometimes):
         """Refuse a monitor that is none of the logs, unless callbacks of the caller's own may add it."""
         self._names = names
-        if self.monitor not in names and not others:
-            hint = "; it needs validation_data" if self.monitor.startswith("val_") else ""
+        if self.monitor in names:
+            return
+        if not others:
+            validates = any(name.startswith("val_") for name in names)
+            hint = "; it needs validation_data" if self.monitor.startswith("val_") and not validates else ""
             raise ValueError(
                 f"[{type(self).__name__}] monitor is {self.monitor!r}, expected one of "
                 f"{', '.join(names)}{hint}"
             )
+        if self.mode == "auto" and "acc" not in self.monitor and "loss" not in self.monitor:
+            raise ValueError(
+                f"[{type(self).__name__}] mode is 'auto', expected min or max: nobody knows whether a larger "
+                f"{self.monitor} is better"
+            )
 
     def _current(self, logs):
         if self.monitor in (logs or {}):
-            return float(logs[self.monitor])
+            try:
+                return float(logs[self.monitor])
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"[{type(self).__name__}] {self.monitor} is {arguments.shown(logs[self.monitor])}, expected "
+                    "a number to monitor"
+                ) from None
         if self.monitor in self._names:  # no validation was due
             return None
         warnings.warn(
@@ -63,6 +99,10 @@ class EarlyStopping(_Monitor):
     """
 
     state_names = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
+    patience = Checked(arguments.integer, least=0)
+    baseline = Checked(_optional_number)
+    restore_best_weights = Checked(arguments.flag)
+    start_from_epoch = Checked(arguments.integer, least=0)
 
     def __init__(
         self,
@@ -76,14 +116,13 @@ class EarlyStopping(_Monitor):
         start_from_epoch=0,
     ):
         super().__init__(monitor, mode, min_delta, verbose)
-        name = "EarlyStopping"
-        self.patience = arguments.integer(patience, "patience", name, least=0)
-        self.baseline = None if baseline is None else arguments.number(baseline, "baseline", name)
-        self.restore_best_weights = arguments.flag(restore_best_weights, "restore_best_weights", name)
-        self.start_from_epoch = arguments.integer(start_from_epoch, "start_from_epoch", name, least=0)
-        self.reset()
+        self.patience = patience
+        self.baseline = baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
+        self._reset()
 
-    def reset(self):
+    def _reset(self):
         self.wait = 0
         self.stopped_epoch = 0
         self.best = None
@@ -120,6 +159,10 @@ class ReduceLROnPlateau(_Monitor):
     """
 
     state_names = ("wait", "best", "cooldown_counter")
+    factor = Checked(arguments.number, above=0, below=1)
+    patience = Checked(arguments.integer, least=0)
+    cooldown = Checked(arguments.integer, least=0)
+    min_lr = Checked(arguments.number, least=0)
 
     def __init__(
         self,
@@ -133,18 +176,17 @@ class ReduceLROnPlateau(_Monitor):
         min_lr=0.0,
     ):
         super().__init__(monitor, mode, min_delta, verbose)
-        name = "ReduceLROnPlateau"
-        self.factor = arguments.number(factor, "factor", name, above=0, below=1)
-        self.patience = arguments.integer(patience, "patience", name, least=0)
-        self.cooldown = arguments.integer(cooldown, "cooldown", name, least=0)
-        self.min_lr = arguments.number(min_lr, "min_lr", name, least=0)
-        self.reset()
+        self.factor = factor
+        self.patience = patience
+        self.cooldown = cooldown
+        self.min_lr = min_lr
+        self._reset()
 
-    def check(self, names, others):
-        super().check(names, others)
+    def _check(self, names, others, sometimes):
+        super()._check(names, others, sometimes)
         self.model.optimizer.expect_settable_rate("ReduceLROnPlateau")
 
-    def reset(self):
+    def _reset(self):
         self.wait = 0
         self.best = None
         self.cooldown_counter = 0
@@ -179,6 +221,11 @@ class ModelCheckpoint(_Monitor):
     """
 
     state_names = ("best", "steps", "epoch")
+    filepath = Checked(arguments.path)
+    save_best_only = Checked(arguments.flag)
+    save_weights_only = Checked(arguments.flag)
+    save_freq = Checked(_frequency)
+    initial_value_threshold = Checked(_optional_number)
 
     def __init__(
         self,
@@ -192,37 +239,35 @@ class ModelCheckpoint(_Monitor):
         initial_value_threshold=None,
     ):
         super().__init__(monitor, mode, 0, verbose)
-        name = "ModelCheckpoint"
-        if not isinstance(save_freq, str) or save_freq != "epoch":
-            save_freq = arguments.integer(save_freq, "save_freq", name, least=1)
-        self.filepath = arguments.path(filepath, "filepath", name)
-        self.save_best_only = arguments.flag(save_best_only, "save_best_only", name)
-        self.save_weights_only = arguments.flag(save_weights_only, "save_weights_only", name)
+        self.filepath = filepath
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
         self.save_freq = save_freq
-        if initial_value_threshold is not None:
-            if not save_best_only:
-                raise ValueError("[ModelCheckpoint] initial_value_threshold needs save_best_only=True")
-            arguments.number(initial_value_threshold, "initial_value_threshold", name)
         self.initial_value_threshold = initial_value_threshold
-        self.reset()
+        if initial_value_threshold is not None and not save_best_only:
+            raise ValueError("[ModelCheckpoint] initial_value_threshold needs save_best_only=True")
+        self._reset()
 
-    def check(self, names, others):
+    def _check(self, names, others, sometimes):
         """Refuse a file name that cannot be made of the logs, or that is no model's."""
-        if self.save_freq != "epoch":
-            names = [name for name in names if not name.startswith("val_") and name != "learning_rate"]
         if self.save_best_only:
-            super().check(names, others)
+            super()._check(names, others, sometimes)
         if not others:
-            checked(self._path(0, dict.fromkeys(names, 0.0)))
+            there = names  # when it saves
+            if self.save_freq != "epoch":
+                there = [name for name in names if not name.startswith("val_") and name != "learning_rate"]
+            elif not (self.save_best_only and self.monitor in sometimes):
+                there = [name for name in names if name not in sometimes]
+            checked(self._path(0, dict.fromkeys(there, 0.0)))
 
-    def reset(self):
+    def _reset(self):
         self.best = self.initial_value_threshold
         self.steps = self.epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
-    def reads_batch(self):
+    def _reads_batch(self):
         return self.save_freq != "epoch" and (self.steps + 1) % self.save_freq == 0
 
     def on_train_batch_end(self, batch, logs=None):

@@ -1,6 +1,7 @@
 """What every layer is: parameters, shapes, and the kernel calls it adds to a trace."""
 
 import contextlib
+import copy
 import math
 import threading
 
@@ -46,6 +47,10 @@ class Layer(Configurable):
         super().__setattr__(name, value)
         if self._made and not name.startswith("_") and name not in ("name", "trainable"):
             self._changes += 1
+
+    def __copy__(self):
+        """Return a layer with parameters of its own."""
+        return copy.deepcopy(self)
 
     def __getstate__(self):
         """Return what a copy or a pickle needs; plans are made anew."""
@@ -150,7 +155,10 @@ class Layer(Configurable):
 
     def trace(self, trace, x):
         """Add the layer's calls on buffer `x`; return its output and the function from dy to dx."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"[{self.label}] a layer defines trace(self, trace, x), its kernel calls; a call of its own on arrays, "
+            "as in Keras, is not offered"
+        )
 
     # ---- what the model and the user call
 

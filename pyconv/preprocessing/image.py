@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pyconv import arguments, ops
+from pyconv import arguments, names, ops
+from pyconv.attributes import Checked, Guarded, answering
 from pyconv.data import as_array
 from pyconv.philox import permutation
 from pyconv.preprocessing.augmentation import Augmentation
@@ -25,7 +26,7 @@ _NOT_OFFERED = {
 }
 
 
-class ImageDataGenerator:
+class ImageDataGenerator(Guarded):
     """Batches of augmented, standardised images, as Keras' class of the same name.
 
     Each image is warped (see `Augmentation`), then goes through `preprocessing_function` and is multiplied by
@@ -49,6 +50,8 @@ class ImageDataGenerator:
         ValueError: for an argument that Keras has and pyconv does not offer, or a value out of range.
         TypeError: for an argument that Keras does not have.
     """
+
+    settable = ("mean", "std")
 
     def __init__(
         self,
@@ -88,7 +91,9 @@ class ImageDataGenerator:
         self.featurewise_std_normalization = arguments.flag(
             featurewise_std_normalization, "featurewise_std_normalization", name
         )
-        self.rescale = None if rescale is None else arguments.number(rescale, "rescale", name)
+        if rescale is not None and not arguments.number(rescale, "rescale", name):
+            raise ValueError(f"[{name}] rescale is {rescale}, expected a factor other than 0, or None")
+        self.rescale = rescale
         if preprocessing_function is not None and not callable(preprocessing_function):
             raise TypeError(
                 f"[{name}] preprocessing_function is {arguments.shown(preprocessing_function)}, expected a "
@@ -97,6 +102,7 @@ class ImageDataGenerator:
         self.preprocessing_function = preprocessing_function
         self.mean = self.std = None
 
+    @answering
     def fit(self, x):
         """Take the mean and the standard deviation of each channel from the images `x` (M, H, W, C).
 
@@ -116,6 +122,7 @@ class ImageDataGenerator:
         self.mean = mean.astype(np.float32)
         self.std = np.sqrt(np.maximum(squares / count - mean * mean, 0)).astype(np.float32)
 
+    @answering
     def flow(self, x, y=None, batch_size=32, shuffle=True, seed=None):
         """Return an endless iterator over batches of `x`, or of `x` and `y`; its length is that of an epoch.
 
@@ -159,11 +166,15 @@ class ImageDataGenerator:
         return scale, shift
 
 
-class ArrayIterator:
+class ArrayIterator(Guarded):
     """Batches from arrays for ever: each pass is an epoch with a new order and new augmentation.
 
     `epoch` and `batch` name the next batch; set them to go on where another iterator was.
     """
+
+    settable = ()
+    epoch = Checked(arguments.integer, least=0, most=2**32 - 1)
+    batch = Checked(arguments.integer, least=0)
 
     def __init__(self, generator, x, y, batch_size, shuffle, seed):
         x = _check_images(x)
@@ -224,3 +235,7 @@ def _check_images(x):
     if x.ndim != 4:
         raise ValueError(f"[ImageDataGenerator] x has shape {x.shape}, expected (M, height, width, channels)")
     return x
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, ("ArrayIterator", "ImageDataGenerator"))
