@@ -208,9 +208,7 @@ _NO_WORKERS = "pyconv makes batches in its own threads"
 _ALWAYS_PLANNED = "pyconv compiles every step into a plan"
 _BY_NAME = "weights are read by name, all or none"
 ARGUMENTS = {
-    **dict.fromkeys(
-        ("class_weight", "sample_weight", "sample_weight_mode", "weighted_metrics"), _NO_WEIGHING
-    ),
+    **dict.fromkeys(("class_weight", "sample_weight", "sample_weight_mode", "weighted_metrics"), _NO_WEIGHTS),
     **dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), _NO_WORKERS),
     **dict.fromkeys(
         ("run_eagerly", "jit_compile", "steps_per_execution", "auto_scale_loss"), _ALWAYS_PLANNED

@@ -220,3 +220,88 @@ def test_a_scheduler_that_gives_no_rate(data):
             (TypeError, ValueError), match=r"\[LearningRateScheduler\] the schedule's rate is"
         ):
             network().fit(*data, verbose=0, callbacks=[scheduler])
+
+
+def test_attributes_are_checked_and_honoured():
+    stop = callbacks.EarlyStopping("loss")
+    stop.mode = "max"
+    assert stop._sign == 1
+    stop.mode, stop.monitor = "auto", "val_accuracy"
+    assert stop._sign == 1
+    for callback, name, value in (
+        (stop, "patience", "x"),
+        (stop, "patince", 3),
+        (callbacks.ReduceLROnPlateau(), "factor", 5),
+        (callbacks.ModelCheckpoint("a.safetensors"), "save_freq", 0),
+        (callbacks.CSVLogger("a.csv"), "separator", "||"),
+        (callbacks.LearningRateScheduler(lambda epoch: 0.1), "schedule", 3),
+    ):
+        with pytest.raises((AttributeError, TypeError, ValueError), match=rf"^\[{type(callback).__name__}\]"):
+            setattr(callback, name, value)
+
+
+def test_a_schedule_that_is_replaced_takes_the_rate(data):
+    scheduler = callbacks.LearningRateScheduler(lambda epoch: 0.1)
+    scheduler.schedule = lambda epoch, rate: rate / 2
+    model = network()
+    model.fit(*data, epochs=2, verbose=0, callbacks=[scheduler])
+    assert model.optimizer.learning_rate == pytest.approx(0.01 / 4)
+
+
+def test_a_direction_that_nobody_knows_is_asked_for(data):
+    adds = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(f1=0.1 * epoch))
+    with pytest.raises(ValueError, match=r"\[EarlyStopping\] mode is 'auto', expected min or max"):
+        network().fit(*data, verbose=0, callbacks=[adds, callbacks.EarlyStopping("f1")])
+    stop = callbacks.EarlyStopping("f1", mode="max")
+    assert len(network().fit(*data, epochs=4, verbose=0, callbacks=[adds, stop]).epoch) == 4
+
+
+def test_a_callback_may_have_methods_of_any_name(data):
+    class Mine(callbacks.Callback):
+        check = reset = close = watches = continue_training = 3
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seen = self.params["verbose"], self.check
+
+    mine = Mine()
+    network().fit(*data, verbose=0, callbacks=[mine])
+    assert mine.seen == (0, 3)
+
+
+def test_a_refused_resume_leaves_no_state_behind(data):
+    stop = callbacks.EarlyStopping("loss", patience=2)
+    model = network(optimizers.SGD(0.0))
+    assert len(model.fit(*data, epochs=9, verbose=0, callbacks=[stop]).epoch) == 3
+    bad = callbacks.ModelCheckpoint("w-{foo}.safetensors")
+    with pytest.raises(ValueError, match="names 'foo'"):
+        model.fit(*data, epochs=9, verbose=0, callbacks=[stop, bad], resume=True)
+    assert len(model.fit(*data, epochs=9, verbose=0, callbacks=[stop]).epoch) == 3
+    assert len(model.fit(*data, epochs=9, verbose=0, callbacks=[stop], resume=True).epoch) == 3
+
+
+def test_validation_that_never_comes_due(data):
+    with pytest.raises(ValueError, match="validation_freq is 10, expected one that comes due in epochs"):
+        network().fit(*data, epochs=5, verbose=0, validation_data=data, validation_freq=10)
+
+
+def test_a_file_name_of_a_validation_that_is_not_always_there(data, tmp_path):
+    path = tmp_path / "w-{val_loss:.2f}.safetensors"
+    with pytest.raises(ValueError, match="it names 'val_loss'"):
+        network().fit(
+            *data,
+            epochs=2,
+            verbose=0,
+            validation_data=data,
+            validation_freq=2,
+            callbacks=[callbacks.ModelCheckpoint(path)],
+        )
+    best = callbacks.ModelCheckpoint(path, save_best_only=True)
+    network().fit(*data, epochs=2, verbose=0, validation_data=data, validation_freq=2, callbacks=[best])
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_logs_that_are_no_numbers(data):
+    adds = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(matrix=np.eye(3)))
+    network().fit(*data, verbose=2, callbacks=[adds])
+    with pytest.raises(TypeError, match=r"\[EarlyStopping\] matrix is an array"):
+        network().fit(*data, verbose=0, callbacks=[adds, callbacks.EarlyStopping("matrix", mode="min")])

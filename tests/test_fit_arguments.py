@@ -337,3 +337,104 @@ def test_the_whole_model_can_be_frozen(data):
     assert model.trainable_parameters == []
     model.trainable = True
     assert len(model.trainable_parameters) == 2
+
+
+@pytest.mark.parametrize("kind", ["list", "sequence", "loader"])
+def test_an_epoch_shorter_than_the_data_goes_on_in_it(data, kind):
+    x, y = data
+
+    class Loader:
+        def __init__(self):
+            self.batches = [(x[i : i + 4], y[i : i + 4]) for i in range(0, 24, 4)]
+            self.given = []
+
+        def __len__(self):
+            return len(self.batches)
+
+        def __iter__(self):
+            for i, batch in enumerate(self.batches):
+                self.given.append(i)
+                yield batch
+
+    loader, sequence = Loader(), Batches(x, y, size=4)
+    source = {"list": loader.batches, "sequence": sequence, "loader": loader}[kind]
+    model, losses = network(), []
+    model.compile(optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    spy = LambdaCallback(on_train_batch_end=lambda batch, logs: losses.append(logs["loss"]))
+    model.fit(source, epochs=4, steps_per_epoch=2, shuffle=False, verbose=0, callbacks=[spy])
+    first = [model.evaluate(*loader.batches[i]) for i in (0, 2, 4, 0)]
+    assert losses[::2] == pytest.approx(first, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda m, x, y: m.fit(x, y, class_weight={}), r"\[fit\] .*'class_weight' \(pyconv weighs neither"),
+        (lambda m, x, y: m.fit(x, y, batchsize=3), r"\[fit\] .*'batchsize' \(did you mean batch_size\?\)"),
+        (lambda m, x, y: m.compile(jit_compile=True), r"\[compile\] .*'jit_compile' \(pyconv compiles"),
+        (lambda m, x, y: m.predict(x, workers=2), r"\[predict\] .*'workers'.*; it takes x, batch_size"),
+        (
+            lambda m, x, y: m.save("a.safetensors", overwrite=True),
+            r"\[save\] .*'overwrite' \(a file is",
+        ),
+        (lambda m, x, y: m.fit_generator(x), r"\[Sequential\] there is no fit_generator; there is fit"),
+        (lambda m, x, y: m.optimizer.lr, r"\[SGD\] there is no lr; there is learning_rate"),
+        (lambda m, x, y: m.layers[0].output, r"\[Flatten\] there is no output; there is output_shape"),
+        (lambda m, x, y: m.predcit(x), r"\[Sequential\] there is no predcit: did you mean predict\?"),
+        (
+            lambda m, x, y: ImageDataGenerator().flow(x, y, subset="a"),
+            r"\[flow\] .*'subset' \(split the",
+        ),
+        (lambda m, x, y: setattr(ImageDataGenerator(), "rotation_range", 3), r"\[ImageDataGenerator\]"),
+        (
+            lambda m, x, y: setattr(ImageDataGenerator().flow(x), "shuffle", False),
+            r"\[ArrayIterator\] shuffle",
+        ),
+    ],
+)
+def test_keras_arguments_and_members_are_answered(data, act, message):
+    with pytest.raises((TypeError, AttributeError), match=message):
+        act(network(), *data)
+
+
+def test_errors_of_the_callers_data_stay_theirs(data):
+    import json
+
+    def broken():
+        raise json.JSONDecodeError("m", "doc", 0)
+        yield data
+
+    with pytest.raises(json.JSONDecodeError):
+        network().fit(*data, validation_data=broken(), validation_steps=1, verbose=0)
+
+    class Half(Batches):
+        def __len__(self):
+            return 1.5
+
+    with pytest.raises(TypeError, match=r"\[fit\] the length of x is 1.5, expected an integer"):
+        network().fit(Half(*data), verbose=0)
+
+    class NoLength:
+        def __getitem__(self, i):
+            return data
+
+    with pytest.raises(TypeError, match=r"\[fit\] x is a NoLength: it has no length"):
+        network().fit(NoLength(), verbose=0)
+
+
+def test_a_failed_fit_lets_the_data_go(data):
+    import gc
+    import weakref
+
+    x = data[0].copy()
+    gone = weakref.ref(x)
+
+    def fail(batch, logs):
+        raise RuntimeError("no")
+
+    model = network()
+    with pytest.raises(RuntimeError):
+        model.fit(x, data[1], verbose=0, callbacks=[LambdaCallback(on_train_batch_end=fail)])
+    del x
+    gc.collect()
+    assert gone() is None

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from pyconv import checkpoint, layers, load_model, model_from_json, saving
+from pyconv import checkpoint, layers, load_model, model_from_json, optimizers, saving, schedules
 from pyconv.checkpoint import CheckpointError
 from pyconv.models import Sequential
 from pyconv.regularizers import l2
@@ -204,3 +204,63 @@ def test_a_run_folder_is_a_model(tmp_path, monkeypatch):
         load_model(tmp_path / "run")
     with pytest.raises(FileNotFoundError, match="is not a run folder"):
         load_model(tmp_path)
+
+
+def test_clones_are_no_twins_unless_a_seed_was_given(model, x):
+    assert np.array_equal(model_from_json(model.to_json()).predict(x), model.predict(x))
+    unseeded = Sequential([layers.Flatten(input_shape=(6, 6, 3)), layers.Dense(3, activation="softmax")])
+    clones = [model_from_json(unseeded.to_json()) for _ in range(2)]
+    assert len({unseeded.seed, *(clone.seed for clone in clones)}) == 3
+    assert not np.array_equal(clones[0].predict(x), clones[1].predict(x))
+
+
+def test_the_draws_of_an_unseeded_model_go_on_after_loading(x, tmp_path):
+    unseeded = Sequential(
+        [layers.Flatten(input_shape=(6, 6, 3)), layers.Dropout(0.5), layers.Dense(3, activation="softmax")]
+    )
+    unseeded.compile("sgd", "sparse_categorical_crossentropy")
+    unseeded.fit(x, [0, 1, 2, 0], verbose=0)
+    unseeded.save(tmp_path / "m.safetensors")
+    again = load_model(tmp_path / "m.safetensors")
+    assert again.seed == unseeded.seed
+    for one in (unseeded, again):
+        one.fit(x, [0, 1, 2, 0], verbose=0)
+    np.testing.assert_array_equal(again.get_weights()[0], unseeded.get_weights()[0])
+
+
+def test_a_class_of_the_callers_does_not_take_the_place_of_pyconvs(model, tmp_path):
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.save(tmp_path / "m.safetensors")
+
+    class Adam(optimizers.Adam):
+        def __init__(self, learning_rate=0.5):
+            super().__init__(learning_rate)
+
+    assert type(load_model(tmp_path / "m.safetensors").optimizer) is optimizers.Adam
+    model.compile(Adam(), "sparse_categorical_crossentropy")
+    model.save(tmp_path / "n.safetensors")
+    assert type(load_model(tmp_path / "n.safetensors").optimizer) is Adam
+
+
+def test_a_subclass_with_another_constructor(x, tmp_path):
+    class Mine(Sequential):
+        def __init__(self, units=3):
+            super().__init__([layers.Flatten(input_shape=(6, 6, 3)), layers.Dense(units)])
+
+    mine = Mine(4)
+    mine.save(tmp_path / "m.safetensors")
+    for again in (load_model(tmp_path / "m.safetensors"), copy.deepcopy(mine)):
+        assert type(again) is Mine
+        np.testing.assert_array_equal(again.predict(x), mine.predict(x))
+
+
+def test_what_cannot_be_saved_is_refused_before_training():
+    class Noam(schedules.LearningRateSchedule):
+        def __init__(self, d):
+            self._d = d
+
+        def __call__(self, step):
+            return self._d
+
+    with pytest.raises(TypeError, match=r"\[Noam\] the argument d is kept under no attribute of its name"):
+        Sequential([layers.Dense(3)]).compile(optimizers.SGD(Noam(1)), "sparse_categorical_crossentropy")

@@ -142,3 +142,30 @@ def test_threads_at_will(data):
     assert not errors
     assert len(history.epoch) == 5
     assert np.isfinite(history.history["val_loss"]).all()
+
+
+def test_the_first_predictions_of_several_threads(data):
+    for _ in range(20):
+        model = Sequential([layers.Flatten(), layers.Dense(5)])
+        threads = [threading.Thread(target=lambda m=model: m.predict(data[0][:3])) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert len(model.weights) == 2
+
+
+def test_an_evaluation_goes_beside_another(data):
+    x, y = data
+    model, inside = network(), []
+
+    class Probe(Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            if not inside:
+                inside.append(None)
+                thread = threading.Thread(target=lambda: inside.append(model.evaluate(x, y)))
+                thread.start()
+                thread.join(PATIENCE)
+
+    whole = model.evaluate(x, y, batch_size=8, callbacks=[Probe()])
+    assert inside[1] == pytest.approx(whole, rel=1e-5)

@@ -68,9 +68,9 @@ class _Monitor(Callback):
             try:
                 return float(logs[self.monitor])
             except (TypeError, ValueError):
+                value = arguments.shown(logs[self.monitor])
                 raise TypeError(
-                    f"[{type(self).__name__}] {self.monitor} is {arguments.shown(logs[self.monitor])}, expected "
-                    "a number to monitor"
+                    f"[{type(self).__name__}] {self.monitor} is {value}, expected a number to monitor"
                 ) from None
         if self.monitor in self._names:  # no validation was due
             return None

@@ -156,8 +156,8 @@ class Layer(Configurable):
     def trace(self, trace, x):
         """Add the layer's calls on buffer `x`; return its output and the function from dy to dx."""
         raise NotImplementedError(
-            f"[{self.label}] a layer defines trace(self, trace, x), its kernel calls; a call of its own on arrays, "
-            "as in Keras, is not offered"
+            f"[{self.label}] a layer defines trace(self, trace, x), its kernel calls; a call of its own on "
+            "arrays, as in Keras, is not offered"
         )
 
     # ---- what the model and the user call
