@@ -37,9 +37,14 @@ if _core.__version__ != __version__:
         "two installations are mixed. In a checkout, run pip install . again"
     )
 
-_core.read_environment()  # an ImportError where PYCONV_ISA names no instruction set of this machine
+try:
+    _core.read_environment()  # an ImportError where PYCONV_ISA names no instruction set of this machine
+except ImportError as error:
+    if sys.argv[:1] == ["-m"] or sys.argv[0].endswith("/pyconv"):  # a command says it in one line
+        sys.exit(f"error: {error}")
+    raise
 
-from pyconv import names  # noqa: E402
+from pyconv import names
 
 Tensor = _core.Tensor
 empty_cache = _core.empty_cache

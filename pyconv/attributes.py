@@ -186,19 +186,14 @@ def _refuse_arguments(function, label, args, kwargs):
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **kwargs)
-    except TypeError as error:
+    except TypeError as wrong:
+        error = str(wrong)
         offered = [name for name in signature.parameters if name != "self"]
         hint = ""
-        for name in kwargs:
-            if name not in offered:
-                near = _near(name, offered)
-                hint = (
-                    f" ({ARGUMENTS[name]})"
-                    if name in ARGUMENTS
-                    else f" (did you mean {near}?)"
-                    if near
-                    else ""
-                )
-                break
+        unknown = next((name for name in kwargs if name not in offered), None)
+        if unknown is not None:
+            error, near = f"got an unexpected keyword argument {unknown!r}", _near(unknown, offered)
+            said = ARGUMENTS.get(unknown, f"did you mean {near}?" if near else "")
+            hint = f" ({said})" if said else ""
         text = f"[{label}] {error}{hint}; it takes {', '.join(offered) or 'nothing'}"
         raise TypeError(text) from None

@@ -36,7 +36,11 @@ class Position:
     @classmethod
     def from_state(cls, state):
         sums = [float.fromhex(s) for s in state["sums"]]
-        return cls(state["epoch"], state["step"], sums, state["count"], state.get("first_pass", 0))
+        epoch, step, count = (
+            arguments.integer(state[name], name, "position", least=0) for name in ("epoch", "step", "count")
+        )
+        first_pass = arguments.integer(state.get("first_pass", 0), "first_pass", "position")
+        return cls(epoch, step, sums, count, first_pass)
 
 
 class Schedule:
@@ -173,8 +177,12 @@ class Step:
 def read_losses(model, steps):
     """Fetch the sums after `steps`, all since they were last read; raise FloatingPointError for a NaN."""
     model.totals.read()
-    loss = model.totals.loss
+    loss, penalty = model.totals.loss, model.totals.penalty
     if np.isfinite(loss):
+        if not np.isfinite(penalty):
+            raise FloatingPointError(
+                f"[fit] the L2 penalty is {penalty} at {steps[-1].where}: its coefficient is huge"
+            )
         return
     # From the first loss that was not finite on, no step has changed a weight: its batch shows it again.
     step = steps[model.totals.first_not_finite(len(steps))]

@@ -78,7 +78,7 @@ class Optimizer(Configurable):
 
     def set_state(self, state):
         """Restore what `get_state` returned. A schedule stays: it follows the step."""
-        self.iterations = int(state["iterations"])
+        self.iterations = integer(state["iterations"], "iterations", type(self).__name__, least=0)
         if not isinstance(self._learning_rate, LearningRateSchedule) and state["learning_rate"] is not None:
             self.learning_rate = state["learning_rate"]
 

@@ -266,7 +266,8 @@ class _Lines:
         pass
 
     def _print(self, line):
-        print(line, file=sys.stderr, flush=True)
+        if sys.stderr is not None:  # a daemon may have none
+            print(line, file=sys.stderr, flush=True)
 
 
 def _columns(file):
@@ -282,7 +283,9 @@ def can_draw_bars():
     """Whether stderr is a terminal that can redraw a line, or this is a notebook; never under CI."""
     if os.environ.get("CI"):
         return False
-    return in_notebook() or (sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
+    return in_notebook() or (
+        sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    )
 
 
 def in_notebook():

@@ -42,7 +42,13 @@ class RunFolder:
         """Return the run in the folder `path`."""
         run = cls(path, None)
         if run.config_file.is_file():
-            run.config = run._read_config()
+            try:
+                run.config = run._read_config()
+            except ValueError:
+                if not run.last.is_file():
+                    raise
+                print(f"note: {run.config_file} is damaged; {run.last} counts", file=sys.stderr)
+                run.config = run.load()[1]["run"]
         elif run.last.is_file():
             run.config = run.load()[1]["run"]
         else:
@@ -107,7 +113,8 @@ class RunFolder:
         if epochs:
             writer = csv.writer(text)
             writer.writerow(["epoch", *logs])
-            writer.writerows(zip(epochs, *logs.values(), strict=True))
+            columns = (["NA" if value is None else value for value in column] for column in logs.values())
+            writer.writerows(zip(epochs, *columns, strict=True))
         checkpoint.replace(self.history, text.getvalue().encode())
 
     def _read_config(self):
@@ -127,6 +134,10 @@ class RunFolder:
 
     def _expect_unused(self):
         if not self.unsaved:
+            if not self.config_file.exists() and not self.last.exists():
+                raise ValueError(
+                    f"[run] {self.path} holds files of a run that has no state; name another folder"
+                )
             raise ValueError(
                 f"[run] {self.path} holds a run already; continue it with --resume {self.path}, "
                 "or name another folder"

@@ -107,8 +107,10 @@ def _from_description(parts):
     if shape is not None:
         model.build(shape)
     layers = dict(_walk(model))
+    if frozen is not None and not isinstance(frozen, list):
+        raise ValueError(f"[model_from_json] frozen is {arguments.shown(frozen)}, expected a list of layers")
     for path in frozen or ():
-        if path not in layers:
+        if not isinstance(path, str) or path not in layers:
             raise ValueError(f"[model_from_json] frozen names {arguments.shown(path)}, which is no layer")
         layers[path].trainable = False
     return model
@@ -149,8 +151,9 @@ def set_training_state(model, arrays, state):
     model.optimizer.set_state(state["optimizer_state"])
     model.position = Position.from_state(state["position"])
     model.set_seed(state.get("seed", model.seed))
-    model.passes = state.get("passes", model.position.epoch + 1)
-    model.single_steps = state.get("single_steps", 0)
+    passes, single_steps = state.get("passes", model.position.epoch + 1), state.get("single_steps", 0)
+    model.passes = arguments.integer(passes, "passes", "load_model", least=0)
+    model.single_steps = arguments.integer(single_steps, "single_steps", "load_model", least=0)
     model.prepare_training()
     names = {id(parameter): name for name, parameter in named.items()}
     for slot, parameter, values in model.slot_arrays():

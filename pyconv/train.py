@@ -12,6 +12,7 @@ import numpy as np
 
 import pyconv
 from pyconv import arguments, callbacks, checkpoint, cli, data, recipes
+from pyconv.fit_arguments import log_names
 from pyconv.layers import Normalization
 from pyconv.recipes.settings import Settings, flag, make_augmentation, make_optimizer
 from pyconv.run_folder import RunFolder
@@ -182,7 +183,7 @@ def resume(run, saved, config, model):
         changed = [name for name in _FIXED_WITHIN_AN_EPOCH if old[name] != new[name]]
         watchers = watch(run, append=True)
         callbacks.CallbackList(watchers).set_state(metadata["callbacks"])
-        history = next(watcher for watcher in watchers if isinstance(watcher, callbacks.History))
+        history = next(watcher for watcher in watchers if isinstance(watcher, RunHistory))
         lengths = {len(history.epoch), *map(len, history.history.values())}
         if history.epoch != list(range(position.epoch)) or lengths != {position.epoch}:
             raise ValueError(f"its history has {lengths} epochs, expected {position.epoch}")
@@ -192,6 +193,7 @@ def resume(run, saved, config, model):
         )
     if position.epoch >= new["epochs"]:
         raise ValueError(f"[train] the run has its {position.epoch} epochs already; name more with --epochs")
+    history.expect(log_names(model, True))
     run.write_history(history.epoch, history.history)
     where = f", step {position.step + 1}" if position.step else ""
     print(f"continuing {run.path} at epoch {position.epoch + 1}{where}")
@@ -203,8 +205,23 @@ def watch(run, append=False):
     return [
         callbacks.CSVLogger(run.history, append=append),
         callbacks.ModelCheckpoint(run.best, monitor="val_accuracy", save_best_only=True),
-        callbacks.History(),
+        RunHistory(),
     ]
+
+
+class RunHistory(callbacks.History):
+    """A `History` whose columns are as long as the epochs are many: None where an epoch had no such log."""
+
+    def expect(self, names):
+        """Make columns for logs of these names, in this order before others."""
+        empty = [None] * len(self.epoch)
+        self.history = {
+            name: self.history.get(name, empty.copy()) for name in dict.fromkeys([*names, *self.history])
+        }
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.expect([*self.history, *logs])
+        super().on_epoch_end(epoch, {name: logs.get(name) for name in self.history})
 
 
 class SaveLast(callbacks.Callback):

@@ -75,6 +75,11 @@ class Totals:
         """The sum of the losses when last read; not finite once one was not."""
         return self.sums[0]
 
+    @property
+    def penalty(self):
+        """The sum of the L2 penalties when last read."""
+        return self.sums[2]
+
     def read(self):
         """Fetch the sums; on a device, once it has done all work."""
         self.sums = self._memory.numpy().tolist()

@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from pyconv import layers, load_model, optimizers, schedules
+from pyconv import layers, load_model, optimizers, regularizers, schedules
 from pyconv.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint
 from pyconv.models import Sequential
 from pyconv.preprocessing import Augmentation
@@ -235,3 +235,16 @@ def test_the_first_error_is_told(data):
         fit(network("sgd"), data, 1, LambdaCallback(on_train_begin=fail), Broken())
     with pytest.raises(RuntimeError, match="closing"):
         fit(network("sgd"), data, 1, Broken())
+
+
+def test_a_penalty_that_is_infinite_stops(data):
+    model = Sequential(
+        [
+            layers.Conv2D(4, 3, kernel_regularizer=regularizers.L2(3e38), input_shape=(8, 8, 3)),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    with pytest.raises(FloatingPointError, match="the L2 penalty is inf at epoch 1, step 1"):
+        model.fit(data[0], data[1], batch_size=22, verbose=0)

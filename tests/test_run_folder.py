@@ -273,6 +273,9 @@ def test_a_config_as_windows_writes_it(folder, trained, encoding):
 def test_a_config_that_is_none(folder, trained, capsys, content):
     shutil.copytree(trained, folder)
     (folder / "config.json").write_bytes(content)
+    assert cli.run(evaluate.main, [str(folder)]) == 0  # the checkpoint holds it too
+    assert f"note: {folder / 'config.json'} is damaged; " in capsys.readouterr().err
+    (folder / "last.safetensors").unlink()
     for command, options in ((evaluate.main, [str(folder)]), (train.main, ["--resume", str(folder)])):
         assert cli.run(command, options) == 1
         error = capsys.readouterr().err
@@ -341,9 +344,9 @@ def test_default_folders_differ(tmp_path, monkeypatch):
         ("training", lambda state: state["position"].update(epoch="1")),
         ("training", lambda state: state.update(optimizer_state=[])),
         ("callbacks", lambda state: state.clear()),
-        ("callbacks", lambda state: state.update(History=[{}])),
-        ("callbacks", lambda state: state["History"][0].update(epoch=None)),
-        ("callbacks", lambda state: state["History"][0]["history"].update(loss=[])),
+        ("callbacks", lambda state: state.update(RunHistory=[{}])),
+        ("callbacks", lambda state: state["RunHistory"][0].update(epoch=None)),
+        ("callbacks", lambda state: state["RunHistory"][0]["history"].update(loss=[])),
         ("callbacks", lambda state: state["ModelCheckpoint"].append(3)),
         ("run", lambda run: run.pop("settings")),
         ("run", lambda run: run["settings"].update(epochs="many")),

@@ -264,3 +264,26 @@ def test_what_cannot_be_saved_is_refused_before_training():
 
     with pytest.raises(TypeError, match=r"\[Noam\] the argument d is kept under no attribute of its name"):
         Sequential([layers.Dense(3)]).compile(optimizers.SGD(Noam(1)), "sparse_categorical_crossentropy")
+
+
+@pytest.mark.parametrize("name", ["passes", "single_steps", "iterations", "step", "count", "first_pass"])
+@pytest.mark.parametrize("value", [None, "x", [], 2.5, -1])
+def test_counters_that_are_none(model, tmp_path, name, value):
+    if (name, value) == ("first_pass", -1):
+        pytest.skip("a pass of a training that began later may be counted from below 0")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    arrays, metadata = saving.contents(model)
+    state = metadata["training"]
+    for part in (state, state["position"], state["optimizer_state"]):
+        if name in part:
+            part[name] = value
+    checkpoint.save(tmp_path / "m.safetensors", arrays, metadata)
+    with pytest.raises(ValueError, match=f"{name} is"):
+        load_model(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("frozen", [5, "a", [3], ["nobody"]])
+def test_frozen_layers_that_are_none(model, frozen):
+    description = {**json.loads(model.to_json()), "frozen": frozen}
+    with pytest.raises(ValueError, match=r"^\[model_from_json\] frozen"):
+        model_from_json(json.dumps(description))

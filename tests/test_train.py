@@ -1,6 +1,7 @@
 import csv
 import json
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -333,3 +334,19 @@ def test_help_shows_the_recipes_defaults(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "passes over the training set (default: 64 / 6)" in text
     assert "--no-augment" in text
+
+
+def test_a_run_whose_logs_change_goes_on(tmp_path):
+    """With a penalty the logs have data_loss, without it they have not: --l2 may change, and change back."""
+    folder = tmp_path / "run"
+    assert run(*SMALL, "--run-dir", folder, "--epochs", 1) == 0
+    for epochs, l2 in ((2, 0.001), (3, 0.001), (4, 0), (5, 0)):
+        assert run("--resume", folder, "--epochs", epochs, "--l2", l2) == 0
+    with_penalty = [row["data_loss"] != "NA" for row in rows(folder)]
+    assert with_penalty == [False, True, True, False, False]
+    assert [row["epoch"] for row in rows(folder)] == list("01234")
+
+
+def test_without_a_stderr(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run(*SMALL, "--run-dir", tmp_path / "run", "--epochs", 1) == 0

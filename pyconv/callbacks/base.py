@@ -271,7 +271,7 @@ class CSVLogger(Callback):
         os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
         if not self.append:
             open(self.filename, "w").close()
-        self._fields = self._header()
+        self._fields = self._header() if self.append else None
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch, **(logs or {})}
