@@ -65,7 +65,7 @@ def _expand(paths):
     """Return the images' paths, those in folders one by one."""
     expanded = []
     for path in paths:
-        expanded += (pictures.images_in(path) if os.path.isdir(path) else None) or [path]
+        expanded += (pictures.images_in(path, _note) if os.path.isdir(path) else None) or [path]
     return expanded
 
 

@@ -13,7 +13,8 @@ from pyconv.datasets import cifar10, download
 IMAGES = 20
 WORDS = philox.words(6 * IMAGES * 769, seed=7, purpose=_core.PHILOX_DATA).reshape(6, IMAGES, 769)
 PIXELS = WORDS[:, :, :768].copy().view(np.uint8)  # (6, 20, 3072)
-LABELS = (WORDS[:, :, 768] % 10).astype(np.uint8)
+ORDERS = [np.argsort(words.reshape(-1)) for words in (WORDS[:5, :, 768], WORDS[5, :, 768])]
+LABELS = (np.concatenate(ORDERS) % 10).astype(np.uint8).reshape(6, IMAGES)  # of each class as many
 
 
 def small(monkeypatch, tmp_path):

@@ -47,7 +47,11 @@ def test_errors_are_one_line(folder, tmp_path, capsys, monkeypatch):
     text = tmp_path / "text.png"
     text.write_text("no image")
     assert cli.run(predict.main, [str(folder), str(text)]) == 1
-    assert capsys.readouterr().err == f"error: [predict] {text} is not an image that Pillow can read\n"
+    formats = "PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM"
+    assert (
+        capsys.readouterr().err
+        == f"error: [predict] {text} is not an image that can be read, expected {formats}\n"
+    )
     assert cli.run(predict.main, [str(folder), str(tmp_path / "none.png")]) == 1
     assert "No such file" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "PIL", None)
@@ -74,13 +78,16 @@ def test_a_folder_of_pictures(folder, tmp_path, capsys):
     empty.mkdir()
     for name in ("b.png", "a.bmp"):
         Image.new("RGB", (32, 32)).save(pictures / name)
+    (pictures / "c.heic").touch()
     assert cli.run(predict.main, [str(folder), str(empty), str(pictures)]) == 1
     out, err = capsys.readouterr()
     assert [line for line in out.splitlines() if not line.startswith(" ")] == [
         str(pictures / "a.bmp"),
         str(pictures / "b.png"),
     ]
-    assert err.startswith(f"error: [predict] {empty} is a folder without images (.png, ")
+    note, error = err.splitlines()
+    assert note == f"note: {pictures}: left out c.heic: expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM"
+    assert error.startswith(f"error: [predict] {empty} is a folder without images (.png, ")
 
 
 @pytest.fixture

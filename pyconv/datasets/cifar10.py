@@ -41,6 +41,7 @@ def load_data(data_dir=None):
             one, an archive (.tar.gz, .tgz or .tar), or a folder up to three levels above; `~` is the home
             folder. The binary version is preferred. None: what the environment variable PYCONV_DATA names,
             then pyconv's cache folder, then Keras' folder, then a download of 170 MB to the cache folder.
+            Where several are found, one that is not whole is passed over with a note.
 
     Returns:
         uint8 images (50000, 32, 32, 3) and (10000, 32, 32, 3); uint8 labels (50000, 1) and (10000, 1), which
@@ -48,45 +49,67 @@ def load_data(data_dir=None):
 
     Raises:
         FileNotFoundError: if `data_dir` holds no CIFAR-10.
-        ValueError: if a file is not what it should be: its size, its labels, its checksum, what its pickle
-            asks for. (A folder and a plain .tar have no checksum: changed pixels are not noticed there.)
+        ValueError: if a file is not what it should be: its size, its labels and how many there are of each
+            class, its checksum, what its pickle asks for; or if two batches are the same. (A folder and a
+            plain .tar have no checksum: a few changed pixels are not noticed there.)
         DownloadError: if there is nothing on this machine and no mirror gave the archive.
     """
-    path = find(data_dir)
-    versions = {}
-    for version, batch, name, content in _read_archive(path) if path.is_file() else _read_folder(path):
-        versions.setdefault(version, _Version()).add(batch, *_parse(version, name, content), name)
-    read = [versions[version] for version in ARCHIVES if version in versions]
-    whole = [version for version in read if not version.missing]
-    if not whole:
-        missing = min((version.missing for version in read), key=len, default=BATCHES)
-        raise ValueError(f"[cifar10] {path} has no {', '.join(missing)}, expected {', '.join(BATCHES)}")
-    x, y = whole[0].x, whole[0].y
-    return (x[:-1].reshape(-1, 32, 32, 3), y[:-1].reshape(-1, 1)), (x[-1], y[-1])
+    places, failures = _places(data_dir), []
+    for path, version in places:
+        try:
+            return _load(_fetched(path) if data_dir is None else path, version)
+        except (OSError, ValueError) as error:
+            failures.append(error.with_traceback(None))  # whose frames hold the images
+        if len(failures) < len(places):
+            reason = _reason(failures[-1]).partition("\n")[0]
+            print(f"note: {reason}; trying {places[len(failures)][0]}", file=sys.stderr)
+    if len(failures) == 1:
+        raise failures[0]
+    tried = "".join(f"\n  {_reason(failure)}" for failure in failures)
+    raise ValueError(f"[cifar10] none of the {len(failures)} that were found is whole:{tried}")
 
 
 def find(data_dir=None):
-    """Return the path of a batch folder or an archive: see `load_data`."""
+    """Return the path of the batch folder or archive that `load_data` tries first."""
+    path = _places(data_dir)[0][0]
+    return _fetched(path) if data_dir is None else path
+
+
+def _places(data_dir):
+    """Return what there is to try, in turn: at least one (path, version)."""
     if data_dir is not None:
-        return _find_in(arguments.path(data_dir, "data_dir", "cifar10"))
+        return _places_in(arguments.path(data_dir, "data_dir", "cifar10"))
     from pyconv.datasets import download  # here, since urllib takes long to import
 
-    cache, named, archive = download.cache_folder(), os.environ.get("PYCONV_DATA"), ARCHIVES[BINARY]
+    named, cache = os.environ.get("PYCONV_DATA"), download.cache_folder()
     if named:
         try:
-            return _find_in(named)
+            return _places_in(named)
         except FileNotFoundError as error:
             if not os.path.exists(os.path.expanduser(named)):
                 raise FileNotFoundError(f"{error} (PYCONV_DATA names it)") from None
             print(f"note: PYCONV_DATA: {named} has no CIFAR-10, looking further", file=sys.stderr)
-    for folder in (cache, files.keras_folder()):
-        path = files.look_in(folder)
-        # What has the download's size must have its hash: `fetch` sees to that.
-        if path and not (path == cache / archive and path.stat().st_size == ARCHIVE_BYTES):
-            return path
-        if path:
-            break
-    looked = ", ".join(map(str, filter(None, (named, cache, files.keras_folder()))))
+    found = [*files.look_in(cache), *files.look_in(files.keras_folder())]
+    return found or [(cache / ARCHIVES[BINARY], BINARY)]
+
+
+def _places_in(place):
+    path = Path(os.path.expanduser(place))
+    found = files.look_in(path)
+    if not found:
+        kind = "has no CIFAR-10 in it" if path.exists() else "does not exist"
+        raise FileNotFoundError(f"[cifar10] {path} {kind}, {files.describe(path)}")
+    return found
+
+
+def _fetched(path):
+    """Return `path`. The cache folder's archive is downloaded if it is not there, else its hash compared."""
+    from pyconv.datasets import download
+
+    cache, archive = download.cache_folder(), ARCHIVES[BINARY]
+    if path != cache / archive or (path.exists() and path.stat().st_size != ARCHIVE_BYTES):
+        return path
+    looked = ", ".join(map(str, filter(None, (os.environ.get("PYCONV_DATA"), cache, files.keras_folder()))))
     return download.fetch(
         archive,
         ARCHIVE_URLS,
@@ -98,70 +121,103 @@ def find(data_dir=None):
     )
 
 
-def _find_in(place):
-    path = Path(place).expanduser()
-    found = files.look_in(path)
-    if found is None:
-        kind = "has no CIFAR-10 in it" if path.exists() else "does not exist"
-        raise FileNotFoundError(f"[cifar10] {path} {kind}, {files.describe(path)}")
-    return found
+def _reason(error):
+    return str(error).removeprefix("[cifar10] ")
 
 
-class _Version:
-    """The batches of one version, as far as they have been read."""
-
-    def __init__(self):
-        self.x = np.empty((len(BATCHES), BATCH_IMAGES, 32, 32, 3), np.uint8)
-        self.y = np.empty((len(BATCHES), BATCH_IMAGES, 1), np.uint8)
-        self.missing = list(BATCHES)
-
-    def add(self, batch, labels, pixels, name):
-        """Put in a batch's labels (N,) and pixels (N, 3072); `name` is its file's."""
-        if batch not in self.missing:
-            raise ValueError(f"[cifar10] {name} is there twice")
-        if labels.max(initial=0) > 9:
-            record = int(np.argmax(labels > 9))
-            raise ValueError(f"[cifar10] {name}: label {labels[record]} in record {record}, expected 0 to 9")
-        self.x[BATCHES.index(batch)] = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        self.y[BATCHES.index(batch), :, 0] = labels
-        self.missing.remove(batch)
-
-
-def _read_folder(folder):
-    """Yield `(version, batch, name, content)` of each batch file, of the version that has more of them."""
-    found = {version: [] for version in ARCHIVES}
-    for version in ARCHIVES:
-        for batch in BATCHES:
-            path = folder / files.file_name(version, batch)
-            if path.is_file():
-                found[version].append((batch, path))
-    version = max(ARCHIVES, key=lambda version: len(found[version]))
-    for batch, path in found[version]:
-        _check_size(path, path.stat().st_size)
-        yield version, batch, path, path.read_bytes()
-
-
-def _read_archive(path):
-    """Yield `(version, batch, name, content)` of each batch file, one at a time."""
-    batches = {
-        (folder, files.file_name(folder, batch)): (folder, batch) for folder in ARCHIVES for batch in BATCHES
-    }
+def _load(path, version):
+    """Return the data set in an archive, or that of a version in a folder."""
+    sets = {}  # by folder and version: an archive can have several
     try:
-        for name, size, read in tar.members(path):
-            found = batches.get(tuple(name.split("/")[-2:]))
-            if found:
-                _check_size(f"{path}: {name}", size)
-                yield *found, f"{path}: {name}", read()
+        for key, batch, name, size, read in (
+            _in_archive(path) if path.is_file() else _in_folder(path, version)
+        ):
+            sets.setdefault(key, _Batches()).add(key[1], batch, name, size, read)
     except tar.ArchiveError as error:
         raise ValueError(
             f"[cifar10] {path} ({path.stat().st_size:,} bytes) is not a whole archive: {error}; the official "
             f"binary archive has {ARCHIVE_BYTES:,} bytes"
         ) from None
+    found = [sets[key] for key in sorted(sets, key=lambda key: key[1] == PICKLED)] or [_Batches()]
+    problems = [batches.problem(path) for batches in found]
+    if None not in problems:
+        nearest = min(range(len(found)), key=lambda k: len(found[k].missing))
+        raise ValueError(f"[cifar10] {problems[nearest]}")
+    x, y = found[problems.index(None)].arrays
+    return (x[:-1].reshape(-1, 32, 32, 3), y[:-1].reshape(-1, 1)), (x[-1], y[-1])
 
 
-def _check_size(name, size):
-    if size > LARGEST_FILE:
-        raise ValueError(f"[cifar10] {name} has {size:,} bytes, which is too many")
+class _Batches:
+    """The batches of one data set, as far as they have been read."""
+
+    def __init__(self):
+        x = np.empty((len(BATCHES), BATCH_IMAGES, 32, 32, 3), np.uint8)
+        self.arrays = x, np.empty((len(BATCHES), BATCH_IMAGES, 1), np.uint8)
+        self.missing = list(BATCHES)
+        self._error = None
+
+    def add(self, version, batch, name, size, read):
+        """Put in the batch in a file called `name`, whose `size` bytes `read()` returns."""
+        try:
+            if size > LARGEST_FILE:
+                raise ValueError(f"[cifar10] {name} has {size:,} bytes, which is too many")
+            if batch not in self.missing:
+                raise ValueError(f"[cifar10] {name} is there twice")
+            labels, pixels = _parse(version, name, read())
+            if labels.max(initial=0) > 9:
+                record = int(np.argmax(labels > 9))
+                raise ValueError(
+                    f"[cifar10] {name}: label {labels[record]} in record {record}, expected 0 to 9"
+                )
+        except (OSError, ValueError) as error:  # there may be another set that is whole
+            self._error = self._error or _reason(error)
+            return
+        x, y = self.arrays
+        x[BATCHES.index(batch)] = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        y[BATCHES.index(batch), :, 0] = labels
+        self.missing.remove(batch)
+
+    def problem(self, path):
+        """Return what is wrong with the data set that lies at `path`, or None."""
+        if self._error:
+            return self._error
+        if self.missing:
+            return f"{path} has no {', '.join(self.missing)}, expected {', '.join(BATCHES)}"
+        x, y = self.arrays
+        for k, batch in enumerate(BATCHES):
+            if (x[k] == x[k, 0, 0, 0, 0]).all():
+                return f"{path}: {batch} is damaged: all its pixels are {x[k, 0, 0, 0, 0]}"
+            for other in range(k):
+                if (x[k, 0] == x[other, 0]).all() and (x[k] == x[other]).all():
+                    return f"{path}: {batch} has the same images as {BATCHES[other]}, expected others"
+        for labels, what in ((y[:-1], "the five training batches"), (y[-1], BATCHES[-1])):
+            expected = labels.size // len(CLASS_NAMES)
+            counts = np.bincount(labels.reshape(-1), minlength=len(CLASS_NAMES))
+            wrong = int(np.argmax(np.abs(counts - expected)))
+            if counts[wrong] != expected:
+                return (
+                    f"{path}: {what} have {counts[wrong]:,} images of class {wrong} ({CLASS_NAMES[wrong]}), "
+                    f"expected {expected:,}: a batch is damaged or not CIFAR-10's"
+                )
+        return None
+
+
+def _in_folder(folder, version):
+    """Yield `((folder, version), batch, name, size, read)` of each batch file of a version."""
+    for batch in BATCHES:
+        path = folder / files.file_name(version, batch)
+        if path.is_file():
+            yield (folder, version), batch, path, path.stat().st_size, path.read_bytes
+
+
+def _in_archive(path):
+    """Yield the same of each batch file in an archive, one at a time, whatever the folders' names are."""
+    batches = {files.file_name(version, batch): (version, batch) for version in ARCHIVES for batch in BATCHES}
+    for name, size, read in tar.members(path):
+        folder, _, file = name.replace("\\", "/").rpartition("/")
+        if file in batches:
+            version, batch = batches[file]
+            yield (folder, version), batch, f"{path}: {name}", size, read
 
 
 def _parse(version, name, content):

@@ -12,7 +12,7 @@ ARCHIVES = {BINARY: "cifar-10-binary.tar.gz", PICKLED: "cifar-10-python.tar.gz"}
 
 DEEPEST = 3  # folders below the one that was named
 MOST_FOLDERS = 1000  # looked into at most
-_NAME = re.compile(r"cifar[-_ ]?10(?!\d)", re.IGNORECASE)
+_NAME = re.compile(r"^cifar[-_ ]?10(?!\d)|cifar[-_ ]?10[-_ ](binary|python|batches)")  # in small letters
 _SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _UNFINISHED = (".part", ".crdownload", ".download", ".partial", ".tmp", ".lock")
 
@@ -24,19 +24,23 @@ def file_name(folder, batch):
 
 def keras_folder():
     """Return the folder where Keras keeps its data sets."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")) / "datasets"
 
 
 def look_in(path):
-    """Return the batch folder or archive that `path` (a Path) is or holds, or None.
+    """Return the batch folders and archives that `path` (a Path) is or holds, as a list of (path, version).
 
     `path` may be a batch folder or a folder up to `DEEPEST` levels above one, an archive, or a batch file. Of
-    several a complete one comes first, then the nearest, then the binary version, then a folder.
+    several one that misses no file comes first, then the nearest, then the binary version, then a folder.
+    An archive's version is what its name says.
     """
     if path.is_file():
-        batch_files = {file_name(folder, batch) for folder in ARCHIVES for batch in BATCHES}
-        return path.parent if path.name in batch_files else path
-    return min(_candidates(path), default=(None,) * 5)[-1] if path.is_dir() else None
+        if path.name not in {file_name(version, batch) for version in ARCHIVES for batch in BATCHES}:
+            return [(path, BINARY)]
+        found = _batch_folders(path.parent, _entries(path.parent)[1], 0)
+    else:
+        found = _candidates(path)
+    return [(place, PICKLED if pickled else BINARY) for _, _, pickled, _, place in sorted(found)]
 
 
 def describe(path):
@@ -58,15 +62,20 @@ def _candidates(root):
             if seen > MOST_FOLDERS:
                 return
             folders, files = _entries(folder)
-            for kind in ARCHIVES:
-                missing = [file_name(kind, batch) not in files for batch in BATCHES]
-                if not all(missing):
-                    yield any(missing), depth - 1, kind == PICKLED, False, folder
+            yield from _batch_folders(folder, files, depth - 1)
             for name in sorted(files):
                 if _is_archive(folder / name):
                     yield False, depth, "bin" not in name.lower(), True, folder / name
             below += [folder / name for name in sorted(folders) if not name.startswith(".")]
         level = below
+
+
+def _batch_folders(folder, files, depth):
+    """Yield the same of each version that a folder has some of its `files` of."""
+    for version in ARCHIVES:
+        missing = [file_name(version, batch) not in files for batch in BATCHES]
+        if not all(missing):
+            yield any(missing), depth, version == PICKLED, False, folder
 
 
 def _entries(folder):
@@ -83,7 +92,7 @@ def _entries(folder):
 
 def _is_archive(path):
     name = path.name.lower()
-    if not _NAME.match(name) or name.endswith(_UNFINISHED):
+    if not _NAME.search(name) or name.endswith(_UNFINISHED):
         return False
     try:
         return name.endswith(_SUFFIXES) or tar.is_archive(path)

@@ -8,12 +8,53 @@ import warnings
 import numpy as np
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # not PostScript, which starts Ghostscript
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+OTHER_SUFFIXES = (  # of pictures in formats that are not read
+    *(
+        ".avif",
+        ".avifs",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jp2",
+        ".j2k",
+        ".jpf",
+        ".jpx",
+        ".jxl",
+        ".jxr",
+        ".svg",
+        ".svgz",
+    ),
+    *(
+        ".ico",
+        ".cur",
+        ".icns",
+        ".tga",
+        ".dib",
+        ".pcx",
+        ".dds",
+        ".exr",
+        ".hdr",
+        ".pfm",
+        ".sgi",
+        ".qoi",
+        ".xbm",
+    ),
+    *(".xpm", ".psd", ".xcf", ".eps", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"),
+)
 MOST_PIXELS = 150_000_000  # of what is decoded: a JPEG can be decoded at an eighth of its width and height
 
 _TOO_MANY = f"expected at most {MOST_PIXELS:,}; make it smaller first"
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274  # tags of TIFF and EXIF
-_WHITE_IS_ZERO = 0
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # tags of TIFF and EXIF
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+_TIFFS = (
+    "of TIFFs those with 1 to 16 bits without a sign (16 where 0 is white: little-endian alone), and grey "
+    "floats of 32 bits"
+)
+_GREYS = "expected 8 or 16 without a sign, or floats in [0, 1]"
 _UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -75,7 +116,7 @@ def read_image(path, shape, note=None):
     except _RefusedError as error:
         raise ValueError(f"[predict] {path} {error}") from None
     except Image.UnidentifiedImageError:
-        raise ValueError(f"[predict] {path} is not an image that Pillow can read") from None
+        raise ValueError(f"[predict] {path} is not an image that can be read, {_expected(path)}") from None
     except Exception as error:  # a damaged image can raise anything
         raise ValueError(f"[predict] {path} is cut or damaged: {error}") from None
     if image.size != (width, height):
@@ -88,13 +129,27 @@ def read_image(path, shape, note=None):
     return np.asarray(image.convert("RGB" if channels == 3 else "L"), np.uint8).reshape(shape)
 
 
-def images_in(folder):
-    """Return the paths of the images in a folder, known by their suffixes, sorted."""
-    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if _is_named_so(name)]
+def images_in(folder, note=None):
+    """Return the paths of the images in a folder, known by their suffixes, sorted.
+
+    `note` is called with a line that names the pictures in other formats, if there are any.
+    """
+    names = [name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+    others = [name for name in names if name.lower().endswith(OTHER_SUFFIXES)]
+    if others and note:
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        note(f"{folder}: left out {', '.join(others[:5])}{more}: expected {_listed(FORMATS)}")
+    return [os.path.join(folder, name) for name in names if name.lower().endswith(SUFFIXES)]
 
 
-def _is_named_so(name):
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+def _listed(names):
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _expected(path):
+    with open(path, "rb") as file:
+        tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    return f"expected {_listed(FORMATS)}" + (f"; {_TIFFS}" if tiff else "")
 
 
 def _pillow():
@@ -116,6 +171,7 @@ def _decode(path, wanted):
             file.draft(None, wanted)  # for JPEG alone; a progressive one is held whole in any case
         if _pixels(file) > MOST_PIXELS:
             raise _RefusedError(f"has {size[0]}x{size[1]} pixels, {_TOO_MANY}")
+        _scale_transparency(file)
         file.load()
         image = _eight_bits(file)
         with contextlib.suppress(Exception):  # a damaged EXIF says nothing
@@ -143,8 +199,19 @@ def _pixels(image):
     return image.size[0] * image.size[1]
 
 
+def _scale_transparency(file):
+    """Make the transparent grey of a PNG what its pixels become: Pillow leaves it at the file's bits."""
+    key = file.info.get("transparency")
+    if file.format == "PNG" and file.mode == "L" and isinstance(key, int) and file.tile:
+        most = {"L;2": 3, "L;4": 15}.get(file.tile[0][3], 255)
+        file.info["transparency"] = (key & most) * (255 // most)  # the bits above do not count
+
+
 def _eight_bits(image):
     """Return an image as L, RGB or RGBA."""
+    if image.format == "TIFF" and _SIGNED in image.tag_v2.get(_SAMPLE_FORMAT, ()):
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))[0]
+        raise _RefusedError(f"has {bits} bits with a sign, {_GREYS}")
     if image.mode.startswith("I;16") or image.mode == "I":
         return _from_integers(image)
     if image.mode == "F":
@@ -160,9 +227,9 @@ def _from_integers(image):
     bits, inverted = 16, False
     if image.format == "TIFF":
         bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0]
-        inverted = image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        inverted = _is_inverted(image)
         if image.mode == "I":
-            raise _RefusedError(f"has {bits} bits with a sign, expected 8 or 16 without, or floats in [0, 1]")
+            raise _RefusedError(f"has {bits} bits, {_GREYS}")
     values = np.asarray(image)
     if image.mode == "I":
         values = np.clip(values, 0, 65535)
@@ -176,9 +243,15 @@ def _from_integers(image):
     return grey
 
 
+def _is_inverted(image):
+    return image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
 def _from_floats(image):
     values = np.asarray(image)
     least, most = values.min(), values.max()
     if not (least >= -1e-6 and most <= 1 + 1e-6):  # NaN too
         raise _RefusedError(f"has floats from {least:g} to {most:g}, expected [0, 1]")
+    if _is_inverted(image):
+        values = 1 - values
     return _pillow().fromarray(np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8))

@@ -103,6 +103,39 @@ def test_a_batch_is_short(tmp_path):
         cifar10.load_data(tmp_path)
 
 
+def copy(folder, source, target):
+    (folder / f"{target}.bin").write_bytes((folder / f"{source}.bin").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("data_batch_1", "data_batch_2"), ("data_batch_1", "test_batch"), ("test_batch", "data_batch_5")],
+)
+def test_a_batch_is_a_copy_of_another(source, target, tmp_path):
+    copy(write("binary", tmp_path) / "cifar-10-batches-bin", source, target)
+    first, second = sorted([source, target])
+    with pytest.raises(ValueError, match=rf"-bin: {second} has the same images as {first}"):
+        cifar10.load_data(tmp_path)
+
+
+@pytest.mark.parametrize("batch", ["data_batch_1.bin", "data_batch_3.bin", "test_batch.bin"])
+@pytest.mark.parametrize("begin", [0, 0.5])
+def test_a_batch_has_zeros(batch, begin, tmp_path):
+    path = write("binary", tmp_path) / "cifar-10-batches-bin" / batch
+    content = path.read_bytes()
+    begin = int(begin * len(content))
+    path.write_bytes(content[:begin] + bytes(len(content) - begin))
+    with pytest.raises(ValueError, match=r"pixels are 0|images of class 0 \(airplane\), expected (10|2):"):
+        cifar10.load_data(tmp_path)
+
+
+def test_a_pickled_batch_without_pixels(tmp_path):
+    path = write("python", tmp_path) / "cifar-10-batches-py" / "data_batch_4"
+    path.write_bytes(pickled(batch_dict(3, data=np.zeros_like(PIXELS[3]))))
+    with pytest.raises(ValueError, match=r"data_batch_4 is damaged: all its pixels are 0"):
+        cifar10.load_data(tmp_path)
+
+
 def test_a_label_is_out_of_range(tmp_path):
     path = write("binary", tmp_path) / "cifar-10-batches-bin" / "data_batch_2.bin"
     content = bytearray(path.read_bytes())
@@ -122,7 +155,7 @@ def test_an_archive_is_cut(keep, tmp_path):
 
 
 def test_an_archive_of_something_else(tmp_path):
-    path = write_archive(tmp_path / "cifar-10-binary.tar.gz", {"data_batch_1.bin": b"x"})
+    path = write_archive(tmp_path / "cifar-10-binary.tar.gz", {"batches.meta.txt": b"x"})
     with pytest.raises(ValueError, match=r"tar\.gz has no data_batch_1, data_batch_2"):
         cifar10.load_data(path)
 

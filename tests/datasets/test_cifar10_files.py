@@ -72,6 +72,10 @@ def test_binary_folders(root, named):
         ("cifar-10-batches-py.tar.gz", "w:gz"),  # Keras 2
         ("cifar-10-batches-py-target_archive", "w:gz"),  # Keras 3
         ("CIFAR10.tar", "w"),
+        ("Copy of cifar-10-binary.tar.gz", "w:gz"),
+        ("kriz_cifar-10-binary.tar.gz", "w:gz"),
+        ("cs.toronto.edu_kriz_cifar-10-binaryABC-_123.tar.gz", "w:gz"),  # TensorFlow Datasets
+        ("Kopie von CIFAR-10-python (1).tgz", "w:gz"),
         ("deeper/cifar-10-binary.tar.gz", "w:gz"),
     ],
 )
@@ -118,6 +122,84 @@ def test_a_whole_archive_comes_before_a_folder_that_is_not(root):
     check(cifar10.load_data(root))
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize("whole", [PY, f"data/{BIN}", "other.tar/cifar-10-python.tar"])
+@pytest.mark.parametrize("content", ["cut", b"<html>404</html>", b""])
+def test_a_false_archive_beside_whole_data(root, whole, content, capsys):
+    path = write("binary archive", root) / "cifar-10-binary.tar.gz"
+    path.write_bytes(path.read_bytes()[:5000] if content == "cut" else content)
+    if whole.endswith(".tar"):
+        write_archive(root / whole, pickled_members(), "w")
+    else:
+        write_folder(root / whole, pickled_files() if whole == PY else binary_files())
+    check(cifar10.load_data(root))
+    note = capsys.readouterr().err
+    assert note.startswith(f"note: {path} (")
+    assert note.endswith(f"; trying {root / whole}\n")
+    assert note.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", ["short", "zeros", "label"])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_damaged_folder_beside_a_whole_one(root, damage, together, capsys):
+    binary, pickled = (root, root) if together else (root / BIN, root / PY)
+    for folder, files in ((binary, binary_files()), (pickled, pickled_files())):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    path = binary / "data_batch_2.bin"
+    content = path.read_bytes()
+    path.write_bytes(
+        {"short": content[:-1], "zeros": bytes(len(content)), "label": b"\x0a" + content[1:]}[damage]
+    )
+    check(cifar10.load_data(root))
+    assert "data_batch_2" in capsys.readouterr().err
+
+
+def test_a_damaged_version_in_an_archive_with_both(root):
+    members = {**binary_members(), **pickled_members()}
+    members[f"{BIN}/data_batch_1.bin"] = b"x"
+    check(cifar10.load_data(write_archive(root / "cifar-10.tar.gz", members)))
+
+
+def test_each_is_named_where_none_is_whole(root):
+    for layout in ("binary archive", "python archive"):
+        write(layout, root)
+    for path in root.iterdir():
+        cut(path)
+    write("python", root)
+    (root / PY / "test_batch").unlink()
+    with pytest.raises(ValueError, match="none of the 3 that were found is whole") as raised:
+        cifar10.load_data(root)
+    for name in ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", f"{PY} has no test_batch"):
+        assert name in str(raised.value)
+
+
+def test_a_cut_archive_in_the_cache(tmp_path, monkeypatch):
+    path = write("binary archive", tmp_path / "cache") / "cifar-10-binary.tar.gz"
+    cut(path)
+    write("python", tmp_path / "keras" / "datasets")
+    check(cifar10.load_data())
+    monkeypatch.setattr(cifar10, "ARCHIVE_BYTES", path.stat().st_size)  # as if only its hash were wrong
+    check(cifar10.load_data())
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "cifar10/", "a/b/c/", "cifar-10-batches-bin\\", ".\\x\\"])
+@pytest.mark.parametrize("files", [binary_files, pickled_files])
+def test_archives_laid_out_in_other_ways(root, prefix, files):
+    path = root / "cifar-10.tar.gz"
+    check(cifar10.load_data(write_archive(path, {prefix + name: c for name, c in files().items()})))
+
+
+def test_copies_in_one_archive(root):
+    members = {f"old/{name}": content for name, content in binary_files().items()}
+    members["old/data_batch_1.bin"] = b"x"
+    check(cifar10.load_data(write_archive(root / "cifar-10.tar.gz", {**members, **binary_members()})))
+
+
 def test_what_is_no_archive_is_passed_over(root):
     write("python", root)
     for name in ("cifar-10-binary.tar.gz.part", "cifar-10-binary.tar.gz.lock", "cifar-10-notes.txt"):
@@ -132,6 +214,17 @@ def test_the_home_folder(root, monkeypatch):
     check(cifar10.load_data("~/data"))
     monkeypatch.setenv("PYCONV_DATA", "~/data")
     check(cifar10.load_data())
+
+
+def test_no_such_user(root, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="~nouser-x/data does not exist"):
+        cifar10.load_data("~nouser-x/data")
+    monkeypatch.setenv("KERAS_HOME", "~nouser-x/keras")
+    with pytest.raises(download.DownloadError):
+        cifar10.load_data()
+    monkeypatch.setenv("PYCONV_DATA", "~nouser-x/data")
+    with pytest.raises(FileNotFoundError, match="PYCONV_DATA"):
+        cifar10.load_data()
 
 
 def test_keras_folder_comes_before_a_download(tmp_path):

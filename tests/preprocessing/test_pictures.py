@@ -67,6 +67,71 @@ def png(mode, bits, rows, *chunks):
     )
 
 
+def tiff(values, photometric=1, kind=None, channels=1):
+    """Write a TIFF by hand, one value a pixel and channel, of the values' own type and byte order."""
+    values = np.broadcast_to(values.reshape(32, 32, -1), (32, 32, channels))
+    order = ">" if values.dtype.byteorder == ">" else "<"
+    kind = kind or {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    tags = {256: 32, 257: 32, 258: 8 * values.dtype.itemsize, 259: 1, 262: photometric, 273: 0, 277: channels}
+    tags |= {278: 32, 279: values.nbytes, 339: kind}
+    begin = 8 + 2 + 12 * len(tags) + 4
+    tags[273] = begin + 16
+    content = struct.pack(order + "2sHIH", b"MM" if order == ">" else b"II", 42, 8, len(tags))
+    for tag, value in tags.items():
+        if tag in (258, 339) and channels > 1:
+            content += struct.pack(order + "HHII", tag, 3, channels, begin + (8 if tag == 339 else 0))
+        else:
+            content += struct.pack(order + "HHII", tag, 4, 1, value)
+    several = struct.pack(order + "4H4H", *[tags[258]] * 4, *[kind] * 4)
+    return content + bytes(4) + several + values.tobytes()
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_tiffs_of_floats_and_8_bits(path, order, photometric):
+    path.write_bytes(tiff((RAMP / 65535).astype(order + "f4"), photometric))
+    expected = RAMP[..., None] / 257
+    assert_near(read(path), expected if photometric else 255 - expected)
+    path.write_bytes(tiff(GREY, photometric))
+    assert_near(read(path), GREY[..., None] if photometric else 255 - GREY[..., None], 0)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "<i2", ">i2", "<i4", ">i4", "<u4"])
+def test_tiffs_with_a_sign_or_32_bits(path, dtype):
+    path.write_bytes(tiff(GREY.astype(dtype)))
+    bits = 8 * np.dtype(dtype).itemsize
+    sign = " with a sign" if "i" in dtype else ""
+    with pytest.raises(ValueError, match=rf"picture\.png has {bits} bits{sign}, expected 8 or 16 without"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "photometric", "channels"), [("<f8", 1, 1), ("<f4", 2, 3), (">u2", 0, 1), ("<i2", 2, 3)]
+)
+def test_tiffs_that_are_not_read(path, dtype, photometric, channels):
+    path.write_bytes(tiff(GREY.astype(dtype), photometric, channels=channels))
+    with pytest.raises(
+        ValueError, match=r"expected PNG, .*or PPM; of TIFFs those with 1 to 16 bits .*floats"
+    ):
+        read(path)
+
+
+def packed(values, bits):
+    """Put values (32, 32) of a few bits into bytes (32, 4 bits)."""
+    ones = values[..., None] >> np.arange(bits)[::-1] & 1
+    return np.packbits(ones.reshape(32, -1).astype(np.uint8), axis=1)
+
+
+@pytest.mark.parametrize(("bits", "above"), [(1, 0), (2, 0), (2, 1), (4, 0), (4, 1), (8, 0), (8, 1)])
+def test_one_grey_is_transparent(path, bits, above):
+    values = (np.arange(1024).reshape(32, 32) % 2**bits).astype(np.uint8)
+    key = 2**bits // 2 - 1 if bits > 1 else 0
+    rows = packed(values, bits)
+    path.write_bytes(png(0, bits, rows, (b"tRNS", struct.pack(">H", key + (above << 8)))))
+    expected = np.where(values == key, 255, values.astype(int) * (255 // (2**bits - 1)))
+    assert_near(read(path), expected[..., None], 0)
+
+
 def test_16_bits_of_colour(path):
     rgb = np.stack([RAMP, RAMP.T, 65535 - RAMP], -1)
     path.write_bytes(png(2, 16, rgb.astype(">u2")))
@@ -259,6 +324,7 @@ def test_damaged_pictures_raise_nothing_else(path):
                 assert str(error).startswith("[predict] ")  # noqa: PT017
 
 
+NO_IMAGE = "is not an image that can be read, expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM$"
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n"
 
 
@@ -266,10 +332,12 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpa
     ("content", "message"),
     [
         (b"", "is empty, expected an image"),
-        (b"no image", "is not an image that Pillow can read"),
-        (EPS, "is not an image that Pillow can read"),
-        (b"%PDF-1.4\n", "is not an image that Pillow can read"),
-        (b"\0" * 100, "is not an image that Pillow can read"),
+        (b"no image", NO_IMAGE),
+        (EPS, NO_IMAGE),
+        (b"%PDF-1.4\n", NO_IMAGE),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", NO_IMAGE),
+        (b"\0\0\1\0\1\0", NO_IMAGE),  # ICO
+        (b"\0" * 100, NO_IMAGE),
     ],
 )
 def test_files_that_are_no_pictures(path, content, message):
@@ -291,6 +359,30 @@ def test_images_in_a_folder(tmp_path):
     for name in ("b.JPG", "a.png", "notes.txt", ".hidden.png"):
         (tmp_path / name).touch()
     assert pictures.images_in(tmp_path) == [str(tmp_path / name) for name in ("a.png", "b.JPG")]
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JPE", "JFIF", "pnm", "apng"])
+def test_rarer_suffixes(tmp_path, suffix):
+    (tmp_path / f"a.{suffix}").touch()
+    assert pictures.images_in(tmp_path) == [str(tmp_path / f"a.{suffix}")]
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    notes = []
+    (tmp_path / "a.png").touch()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / ".hidden.heic").touch()
+    pictures.images_in(tmp_path, notes.append)
+    assert notes == []
+    for name in ("b.avif", "c.HEIC", "d.svg"):
+        (tmp_path / name).touch()
+    assert pictures.images_in(tmp_path, notes.append) == [str(tmp_path / "a.png")]
+    formats = "expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM"
+    assert notes == [f"{tmp_path}: left out b.avif, c.HEIC, d.svg: {formats}"]
+    for k in range(4):
+        (tmp_path / f"e{k}.tga").touch()
+    pictures.images_in(tmp_path, notes.append)
+    assert notes[1] == f"{tmp_path}: left out b.avif, c.HEIC, d.svg, e0.tga, e1.tga and 2 more: {formats}"
 
 
 def test_without_pillow(path, monkeypatch):
