@@ -59,7 +59,8 @@ def load_data(data_dir=None):
         try:
             return _load(_fetched(path) if data_dir is None else path, version)
         except (OSError, ValueError) as error:
-            failures.append(error.with_traceback(None))  # whose frames hold the images
+            error.__traceback__ = error.__context__ = None  # their frames hold the images
+            failures.append(error)
         if len(failures) < len(places):
             reason = _reason(failures[-1]).partition("\n")[0]
             print(f"note: {reason}; trying {places[len(failures)][0]}", file=sys.stderr)
@@ -169,7 +170,7 @@ class _Batches:
                 raise ValueError(
                     f"[cifar10] {name}: label {labels[record]} in record {record}, expected 0 to 9"
                 )
-        except (OSError, ValueError) as error:  # there may be another set that is whole
+        except ValueError as error:  # there may be another set that is whole
             self._error = self._error or _reason(error)
             return
         x, y = self.arrays

@@ -202,6 +202,11 @@ def _pixels(image):
 def _scale_transparency(file):
     """Make the transparent grey of a PNG what its pixels become: Pillow leaves it at the file's bits."""
     key = file.info.get("transparency")
+    if file.format == "PNG" and key is not None and file.tile and file.tile[0][3] == "RGB;16B":
+        # Pillow gives 8 of the 16 bits, which do not tell that colour from others.
+        raise _RefusedError(
+            "has 16 bits and a colour that is transparent, expected 8 bits or an alpha channel"
+        )
     if file.format == "PNG" and file.mode == "L" and isinstance(key, int) and file.tile:
         most = {"L;2": 3, "L;4": 15}.get(file.tile[0][3], 255)
         file.info["transparency"] = (key & most) * (255 // most)  # the bits above do not count
