@@ -129,10 +129,9 @@ def _reason(error):
 def _load(path, version):
     """Return the data set in an archive, or that of a version in a folder."""
     sets = {}  # by version: an archive can have both
+    batch_files = _in_archive(path) if path.is_file() else _in_folder(path, version)
     try:
-        for kind, batch, name, size, read in (
-            _in_archive(path) if path.is_file() else _in_folder(path, version)
-        ):
+        for kind, batch, name, size, read in batch_files:
             sets.setdefault(kind, _Batches()).add(kind, batch, name, size, read)
     except tar.ArchiveError as error:
         raise ValueError(
