@@ -128,18 +128,17 @@ def _reason(error):
 
 def _load(path, version):
     """Return the data set in an archive, or that of a version in a folder."""
-    sets = {}  # by folder and version: an archive can have several
+    sets = {}  # by version: an archive can have both
+    batch_files = _in_archive(path) if path.is_file() else _in_folder(path, version)
     try:
-        for key, batch, name, size, read in (
-            _in_archive(path) if path.is_file() else _in_folder(path, version)
-        ):
-            sets.setdefault(key, _Batches()).add(key[1], batch, name, size, read)
+        for kind, batch, name, size, read in batch_files:
+            sets.setdefault(kind, _Batches()).add(kind, batch, name, size, read)
     except tar.ArchiveError as error:
         raise ValueError(
             f"[cifar10] {path} ({path.stat().st_size:,} bytes) is not a whole archive: {error}; the official "
             f"binary archive has {ARCHIVE_BYTES:,} bytes"
         ) from None
-    found = [sets[key] for key in sorted(sets, key=lambda key: key[1] == PICKLED)] or [_Batches()]
+    found = [sets[kind] for kind in ARCHIVES if kind in sets] or [_Batches()]
     problems = [batches.problem(path) for batches in found]
     if None not in problems:
         nearest = min(range(len(found)), key=lambda k: len(found[k].missing))
@@ -159,9 +158,9 @@ class _Batches:
 
     def add(self, version, batch, name, size, read):
         """Put in the batch in a file called `name`, whose `size` bytes `read()` returns."""
+        if size > LARGEST_FILE:
+            raise ValueError(f"[cifar10] {name} has {size:,} bytes, which is too many")
         try:
-            if size > LARGEST_FILE:
-                raise ValueError(f"[cifar10] {name} has {size:,} bytes, which is too many")
             if batch not in self.missing:
                 raise ValueError(f"[cifar10] {name} is there twice")
             labels, pixels = _parse(version, name, read())
@@ -204,21 +203,20 @@ class _Batches:
 
 
 def _in_folder(folder, version):
-    """Yield `((folder, version), batch, name, size, read)` of each batch file of a version."""
+    """Yield `(version, batch, name, size, read)` of each batch file of a version."""
     for batch in BATCHES:
         path = folder / files.file_name(version, batch)
         if path.is_file():
-            yield (folder, version), batch, path, path.stat().st_size, path.read_bytes
+            yield version, batch, path, path.stat().st_size, path.read_bytes
 
 
 def _in_archive(path):
     """Yield the same of each batch file in an archive, one at a time, whatever the folders' names are."""
     batches = {files.file_name(version, batch): (version, batch) for version in ARCHIVES for batch in BATCHES}
     for name, size, read in tar.members(path):
-        folder, _, file = name.replace("\\", "/").rpartition("/")
+        file = name.replace("\\", "/").rpartition("/")[2]
         if file in batches:
-            version, batch = batches[file]
-            yield (folder, version), batch, f"{path}: {name}", size, read
+            yield *batches[file], f"{path}: {name}", size, read
 
 
 def _parse(version, name, content):

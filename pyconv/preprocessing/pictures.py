@@ -9,7 +9,21 @@ import numpy as np
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # not PostScript, which starts Ghostscript
 SUFFIXES = (
-    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
+    *(
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".jif",
+        ".mpo",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
 OTHER_SUFFIXES = (  # of pictures in formats that are not read

@@ -210,7 +210,7 @@ def test_images_in_a_folder(tmp_path):
     assert pictures.images_in(tmp_path) == [str(tmp_path / name) for name in ("a.png", "b.JPG")]
 
 
-@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JPE", "JFIF", "pnm", "apng"])
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JPE", "JFIF", "mpo", "pnm", "apng"])
 def test_rarer_suffixes(tmp_path, suffix):
     (tmp_path / f"a.{suffix}").touch()
     assert pictures.images_in(tmp_path) == [str(tmp_path / f"a.{suffix}")]
