@@ -18,9 +18,6 @@ def small_batches(monkeypatch, tmp_path):
     small(monkeypatch, tmp_path)
 
 
-LARGE = 65 << 20  # bytes: more than a batch may have
-
-
 def header(name, size, kind=b"0"):
     info = tarfile.TarInfo(name)
     info.size, info.type = size, kind
@@ -68,15 +65,9 @@ def test_a_damaged_header(tmp_path):
         cifar10.load_data(path)
 
 
-def test_a_set_that_is_there_twice(tmp_path):
-    """Of two copies a whole one is read; a batch that is twice in one folder is refused."""
-    path, whole = tmp_path / "cifar-10-binary.tar.gz", binary_members()
-    cut = {f"a/{name}": content[:-1] for name, content in whole.items()}
-    write_archive(path, {**cut, **whole})
-    expected = cifar10.load_data(write_archive(tmp_path / "cifar-10-binary.tar", whole, "w"))
-    for read, right in zip(cifar10.load_data(path), expected, strict=True):
-        np.testing.assert_array_equal(read[0], right[0])
-    write_archive(path, {**whole, **{name.replace("/", "\\"): content for name, content in whole.items()}})
+def test_a_batch_that_is_there_twice(tmp_path):
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    write_archive(path, {**binary_members(), **{f"a/{name}": x for name, x in binary_members().items()}})
     with pytest.raises(ValueError, match=r"data_batch_1\.bin is there twice"):
         cifar10.load_data(path)
 
@@ -94,11 +85,7 @@ def test_a_set_that_is_there_twice(tmp_path):
         (header("x", 12, b"x") + b"12 size=abc\n".ljust(512, b"\0"), "damaged pax header"),
         (header("x", 1000) + bytes(512), "ends too early"),
         (b"no archive at all" * 100, "is no tar archive"),
-        (header("cifar-10-batches-bin/test_batch.bin", LARGE), "ends too early"),
-        (
-            header("cifar-10-batches-bin/test_batch.bin", 65 << 20) + bytes((65 << 20) + 1024),
-            "which is too many",
-        ),
+        (header("cifar-10-batches-bin/test_batch.bin", 65 << 20), "which is too many"),
     ],
 )
 def test_archives_that_claim_too_much(tmp_path, content, message):
