@@ -589,7 +589,7 @@ class Sequential(Configurable):
     def training_plan(self, batch, target_shape, fused=None):
         """Return the plan of a training step for `batch`, made anew only when nothing fits."""
         fused = self.fuse if fused is None else fused
-        self.prepare_training()  # a callback may have frozen a layer, another model taken one over
+        key = self.prepare_training()  # a callback may have frozen a layer, another model taken one over
 
         def make():
             return training.training_plan(
@@ -605,7 +605,7 @@ class Sequential(Configurable):
                 fused=fused,
             )
 
-        return self._plans.get(("train", batch, target_shape, fused, self._plan_key), make)
+        return self._plans.get(("train", batch, target_shape, fused, key), make)
 
     def evaluation_plan(self, batch, target_shape, totals):
         """Return the plan that adds loss and correct answers of `batch` to `totals`."""
@@ -682,10 +682,14 @@ class Sequential(Configurable):
             yield from self._flat.slot_arrays()
 
     def prepare_training(self):
-        """Lay the trainable parameters side by side, unless they lie so already; their slots come along."""
+        """Lay the trainable parameters side by side, unless they lie so already; their slots come along.
+
+        Returns what plans are keyed by.
+        """
         self._expect_built("fit")
-        if self._flat is not None and self._laid_out_for == self._plan_key:
-            return
+        key = self._plan_key
+        if self._flat is not None and self._laid_out_for == key:
+            return key
         wanted = self.trainable_parameters
         if self._flat is None or not self._flat.holds(wanted):
             for slot, parameter, values in self.slot_arrays():
@@ -696,7 +700,8 @@ class Sequential(Configurable):
                 if saved is not None:
                     values.assign(saved)
             self._plans.clear()
-        self._laid_out_for = self._plan_key
+        self._laid_out_for = key = self._plan_key  # parameters may have moved
+        return key
 
     # ---- helpers
 

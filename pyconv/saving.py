@@ -174,7 +174,10 @@ def assign(named, values, op, source=""):
     ready = []
     for name, parameter in named.items():
         try:
-            value = np.asarray(values[name], np.float32)
+            value = np.asarray(values[name])
+            if value.dtype.kind not in "fiub":  # complex numbers would lose a part
+                raise TypeError
+            value = value.astype(np.float32, copy=False)
         except (TypeError, ValueError):
             raise TypeError(
                 f"[{op}] {name} is {arguments.shown(values[name])}, expected numbers of shape "

@@ -101,7 +101,14 @@ def test_weights_that_do_not_fit_change_nothing(model, tmp_path):
         ValueError, match=r"\[load_weights\] dense/kernel has shape .*36, 3.*36, 7.*w.safetensors"
     ):
         other.load_weights(tmp_path / "w.safetensors")
-    for wrong in ([], model.get_weights(), [*before[:-1], np.zeros((6, 1))], [*before[:-1], ["a"] * 7], 3):
+    for wrong in (
+        [],
+        model.get_weights(),
+        [*before[:-1], np.zeros((6, 1))],
+        [*before[:-1], ["a"] * 7],
+        [*before[:-1], np.ones(7, complex)],
+        3,
+    ):
         with pytest.raises((TypeError, ValueError), match=r"^\[set_weights\]"):
             other.set_weights(wrong)
     for a, b in zip(before, other.get_weights(), strict=True):
