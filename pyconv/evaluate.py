@@ -38,6 +38,12 @@ def main(argv=None):
     print(f"{path} on {len(x):,} test images of {dataset} ({machine})")
     print(", ".join(f"{name} {value:.4f}" for name, value in logs.items()), end="")
     print(f", {len(x) / seconds:.0f} images/s")
+    if run and path == run.best and not run.config["settings"].get("validation_split"):
+        print(
+            f"note: {run.best.name} was chosen by its accuracy on these very images, which flatters; "
+            "--weights last takes the last epoch",
+            file=sys.stderr,
+        )
     return 0
 
 

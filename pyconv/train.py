@@ -14,15 +14,21 @@ import pyconv
 from pyconv import arguments, callbacks, checkpoint, cli, data, recipes
 from pyconv.fit_arguments import log_names
 from pyconv.layers import Normalization
-from pyconv.recipes.settings import Settings, flag, make_augmentation, make_optimizer
+from pyconv.models import load_model
+from pyconv.recipes.settings import described, flag, make_augmentation, make_optimizer
 from pyconv.run_folder import RunFolder
 from pyconv.serialization import serialize
 
 _FIXED_WITHIN_AN_EPOCH = ("batch_size", "validation_split", "seed")
 
 
-def main(argv=None):
-    """Run the command; return its exit status."""
+def main(argv=None, *, load_dataset=None, more=()):
+    """Run the command; return its exit status.
+
+    A script may hand in what `load_dataset(name, data_dir)` returns instead of the data set as it is
+    (see `cli.load_dataset`), and `more` callbacks; neither is part of the run.
+    """
+    load_dataset = load_dataset or cli.load_dataset
     args = parse(argv)
     with contextlib.ExitStack() as stack:
         saved, config = None, {}
@@ -40,11 +46,12 @@ def main(argv=None):
         if args.resume is None:
             run = RunFolder.new(_folder(args.run_dir, "--run-dir"), config)
             stack.enter_context(run.hold(new=True))
-        return _train(args, run, saved, recipe, settings, config, machine)
+        dataset = load_dataset(settings.dataset, config["data_dir"])
+        return _train(run, saved, recipe, settings, config, machine, dataset, more)
 
 
-def _train(args, run, saved, recipe, settings, config, machine):
-    train, test, class_names = cli.load_dataset(settings.dataset, config["data_dir"])
+def _train(run, saved, recipe, settings, config, machine, dataset, more):
+    train, test, class_names = dataset
     if settings.validation_split:
         train, validation = data.split(*train, settings.validation_split)
     else:
@@ -68,7 +75,7 @@ def _train(args, run, saved, recipe, settings, config, machine):
             *train,
             batch_size=settings.batch_size,
             epochs=settings.epochs,
-            callbacks=[*watchers, save],
+            callbacks=[*watchers, save, *more],
             validation_data=validation,
             validation_batch_size=max(settings.batch_size, 128),
             augment=make_augmentation(settings),
@@ -84,8 +91,7 @@ def _train(args, run, saved, recipe, settings, config, machine):
         save.save()
         print(f"interrupted and saved; {_how_to_continue(run)}")
         return cli.INTERRUPTED
-    best = watchers[1].best
-    print(f"best validation accuracy {best:.4f}; the run is in {run.path}")
+    describe_result(run, watchers, model, None if validation is test else test)
     return 0
 
 
@@ -109,26 +115,43 @@ def parse(argv):
     folder.add_argument("--run-dir", help="folder to write (default: runs/<recipe>-<dataset>-<time>)")
     folder.add_argument("--resume", metavar="RUN", help="continue the run in this folder, bit for bit")
     cli.add_machine_options(parser)
-    group = parser.add_argument_group("settings", "defaults are the recipe's (blog / shapes)")
-    defaults = [recipes.get(name).Settings() for name in recipes.NAMES]
-    for field in dataclasses.fields(Settings):
-        values = " / ".join(dict.fromkeys(str(getattr(settings, field.name)) for settings in defaults))
+    group = parser.add_argument_group("settings", f"defaults are the recipe's ({' / '.join(recipes.NAMES)})")
+    for field in _options().values():
         kind = {"action": argparse.BooleanOptionalAction}
         if field.type is not bool:
             kind = {"type": field.type, "choices": field.metadata["choices"]}
         group.add_argument(
-            flag(field.name),
+            flag(field),
             dest=field.name,
             default=argparse.SUPPRESS,
-            help=f"{field.metadata['help']} (default: {values})",
+            help=f"{field.metadata['help']} (default: {_defaults(field.name)})",
             **kind,
         )
     return parser.parse_args(argv)
 
 
+def _options():
+    """Return {name: field} of all recipes' settings."""
+    return {
+        name: field
+        for recipe in recipes.NAMES
+        for name, field in described(recipes.get(recipe).Settings).items()
+    }
+
+
+def _flag(name):
+    return flag(_options()[name])
+
+
+def _defaults(name):
+    """Return a setting's defaults as text: one where the recipes agree, else one a recipe."""
+    defaults = [str(getattr(recipes.get(recipe).Settings(), name, "-")) for recipe in recipes.NAMES]
+    return " / ".join(defaults if len(set(defaults)) > 1 else defaults[:1])
+
+
 def configure(args, config):
     """Return the recipe, its settings and the run's config, from the options and a run's `config`, or {}."""
-    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if hasattr(args, f.name)}
+    given = {option: getattr(args, option) for option in _options() if hasattr(args, option)}
     for name, value, old in (
         ("recipe", args.recipe, config.get("recipe")),
         ("data set", given.get("dataset"), config.get("settings", {}).get("dataset")),
@@ -137,6 +160,9 @@ def configure(args, config):
             raise ValueError(f"[train] {args.resume} is a run of {name} {old}, not of {value}")
     name = config.get("recipe") or args.recipe or ("shapes" if given.get("dataset") == "shapes" else "blog")
     recipe = recipes.get(name)
+    for option in given:
+        if option not in described(recipe.Settings):
+            raise ValueError(f"[train] {_flag(option)} is no setting of the recipe {name}")
     try:
         settings = recipe.Settings(**{**config.get("settings", {}), **given})
     except TypeError as error:
@@ -160,7 +186,7 @@ def _expect_in_use(given, settings):
         )
     for name in ("rotation", "shift", "horizontal_flip"):
         if name in given and not settings.augment:
-            raise ValueError(f"[train] {flag(name)} works with --augment, which is off")
+            raise ValueError(f"[train] {_flag(name)} works with --augment, which is off")
 
 
 def start(run, config):
@@ -269,6 +295,26 @@ def describe(model, machine, dataset, classes, train, validation, test):
         f"data:   {dataset}, {sizes} and {len(test[0]):,} test images of {shape}, {classes} classes",
         flush=True,
     )
+
+
+def describe_result(run, watchers, model, test):
+    """Print what the last epoch reached beside the best; `test` is the set that chose neither, or None."""
+    accuracies = next(w for w in watchers if isinstance(w, RunHistory)).history["val_accuracy"]
+    best = max(range(len(accuracies)), key=accuracies.__getitem__)
+    epochs = {f"the last epoch ({run.last.name})": (accuracies[-1], model)}
+    if best + 1 < len(accuracies):
+        epochs[f"the best, epoch {best + 1} ({run.best.name})"] = accuracies[best], load_model(run.best)
+    for epoch, (accuracy, network) in epochs.items():
+        if test is None:
+            print(f"test accuracy {accuracy:.4f} at {epoch}")
+        else:
+            tested = network.evaluate(*test, batch_size=256, verbose=0, return_dict=True)["accuracy"]
+            print(f"validation accuracy {accuracy:.4f}, test accuracy {tested:.4f} at {epoch}")
+    if test is None and len(epochs) > 1:
+        print(
+            "The best was chosen by its test accuracy, which flatters; --validation-split chooses without it."
+        )
+    print(f"the run is in {run.path}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from pyconv import callbacks, checkpoint, cli, models, train
+from pyconv import callbacks, checkpoint, cli, evaluate, models, train
 from pyconv.datasets import shapes
 
 SMALL = ["--dataset", "shapes", "--epochs", "3", "--batch-size", "32"]
@@ -161,8 +161,70 @@ def test_what_cannot_change_within_an_epoch(tmp_path, interrupt, capsys):
 
 
 def test_validation_split(tmp_path, capsys):
-    assert run(*SMALL, "--run-dir", tmp_path / "run", "--validation-split", 0.25, "--epochs", 1) == 0
-    assert "150 training, 50 validation and 60 test images" in capsys.readouterr().out
+    """The validation images choose the best epoch, and the test set is looked at in the end."""
+    folder = tmp_path / "run"
+    assert run(*SMALL, "--run-dir", folder, "--validation-split", 0.25) == 0
+    out = capsys.readouterr().out
+    assert "150 training, 50 validation and 60 test images" in out
+    history = [float(row["val_accuracy"]) for row in rows(folder)]
+    best = max(history)
+    lines = {"last": f"validation accuracy {history[-1]:.4f}"}
+    if best > history[-1]:
+        lines["best"] = f"validation accuracy {best:.4f}"
+    for name, start in lines.items():
+        model = models.load_model(folder / f"{name}.safetensors")
+        accuracy = model.evaluate(*shapes.load_data(200, 60)[1], return_dict=True)["accuracy"]
+        assert f"{start}, test accuracy {accuracy:.4f} at the {name}" in out
+
+
+def test_the_best_epoch_is_named_as_what_it_is(tmp_path, capsys):
+    """Chosen on the test set, it stands beside the last one, and both commands say so."""
+    folder = tmp_path / "run"
+
+    class Spoil(callbacks.Callback):
+        """Makes the last epoch a bad one."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                layer = self.model.layers[-1]
+                layer.set_weights([np.zeros_like(array) for array in layer.get_weights()])
+
+    assert train.main([*SMALL, "--run-dir", str(folder), "--epochs", "3"], more=[Spoil()]) == 0
+    out = capsys.readouterr().out
+    history = [float(row["val_accuracy"]) for row in rows(folder)]
+    best = max(history)
+    assert best > history[-1]
+    assert f"test accuracy {history[-1]:.4f} at the last epoch (last.safetensors)" in out
+    assert f"test accuracy {best:.4f} at the best, epoch {history.index(best) + 1} (best.safetensors)" in out
+    assert "The best was chosen by its test accuracy, which flatters" in out
+    assert cli.run(evaluate.main, [str(folder)]) == 0
+    assert "note: best.safetensors was chosen by its accuracy on these very images" in capsys.readouterr().err
+    assert cli.run(evaluate.main, [str(folder), "--weights", "last"]) == 0
+    assert "flatters" not in capsys.readouterr().err
+
+
+def test_a_setting_of_another_recipe(tmp_path, capsys):
+    assert run(*SMALL, "--run-dir", tmp_path / "run", "--order", "bn-relu") == 1
+    assert "error: [train] --order is no setting of the recipe shapes" in capsys.readouterr().err
+    assert (
+        run(*SMALL, "--recipe", "blog", "--order", "bn-relu", "--epochs", 1, "--run-dir", tmp_path / "run")
+        == 0
+    )
+
+
+def test_a_scripts_data_and_callbacks(tmp_path):
+    """Neither is part of the run: it goes on without them."""
+    seen = []
+    hook = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+
+    def load_dataset(name, data_dir):
+        return *shapes.load_data(100, 40), shapes.CLASS_NAMES
+
+    options = [*SMALL, "--run-dir", str(tmp_path / "run"), "--epochs", "2"]
+    assert train.main(options, load_dataset=load_dataset, more=[hook]) == 0
+    assert seen == [0, 1]
+    assert run("--resume", tmp_path / "run", "--epochs", 3) == 0
+    assert seen == [0, 1]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -332,7 +394,7 @@ def test_help_shows_the_recipes_defaults(capsys):
     with pytest.raises(SystemExit, match="0"):
         train.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "passes over the training set (default: 64 / 6)" in text
+    assert "passes over the training set (default: 64 / 125 / 6)" in text
     assert "--no-augment" in text
 
 

@@ -5,7 +5,7 @@ import importlib
 from pyconv import names
 from pyconv.arguments import shown
 
-NAMES = ("blog", "shapes")
+NAMES = ("blog", "blog90", "shapes")
 
 
 def get(name):

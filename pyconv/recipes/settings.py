@@ -1,6 +1,6 @@
 """What every recipe's settings share, and what they mean for the optimizer and the augmentation."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 
 from pyconv import arguments, optimizers, schedules
 from pyconv.preprocessing import Augmentation
@@ -13,7 +13,8 @@ SCHEDULES = ("constant", "step", "cosine", "one-cycle")
 _CHECKS = {int: arguments.integer, float: arguments.number, bool: arguments.flag}
 
 
-def _setting(default, text, *, flag=None, choices=None):
+def setting(default, text, *, flag=None, choices=None):
+    """Return a field of a recipe's settings: `text` and `flag` are its help and name on the command line."""
     return field(default=default, metadata={"help": text, "flag": flag, "choices": choices})
 
 
@@ -21,28 +22,28 @@ def _setting(default, text, *, flag=None, choices=None):
 class Settings:
     """A recipe's hyperparameters; each is an option of the command line too."""
 
-    dataset: str = _setting("cifar10", "data set", choices=DATASETS)
-    epochs: int = _setting(64, "passes over the training set")
-    batch_size: int = _setting(64, "images a step")
-    learning_rate: float = _setting(1e-3, "learning rate; of a schedule: its highest", flag="--lr")
-    optimizer: str = _setting("adam", "optimizer", choices=OPTIMIZERS)
-    momentum: float = _setting(0.9, "momentum of sgd, with Nesterov's step")
-    schedule: str = _setting("constant", "learning rate over the training", choices=SCHEDULES)
-    warmup_epochs: float = _setting(0.0, "epochs of a linear warm-up")
-    l2: float = _setting(1e-4, "penalty on the squares of the convolutions' kernels")
-    dropout: float = _setting(0.0, "fraction of activations set to zero")
-    augment: bool = _setting(True, "random rotation, shift and flip of the training images")
-    rotation: float = _setting(45.0, "largest rotation, in degrees")
-    shift: float = _setting(0.1, "largest shift, as a fraction of the size")
-    horizontal_flip: bool = _setting(True, "mirror half of the images")
-    validation_split: float = _setting(0.0, "fraction of the training set to validate on; 0: the test set")
-    seed: int = _setting(0, "seed of every random number")
+    dataset: str = setting("cifar10", "data set", choices=DATASETS)
+    epochs: int = setting(64, "passes over the training set")
+    batch_size: int = setting(64, "images a step")
+    learning_rate: float = setting(1e-3, "learning rate; of a schedule: its highest", flag="--lr")
+    optimizer: str = setting("adam", "optimizer", choices=OPTIMIZERS)
+    momentum: float = setting(0.9, "momentum of sgd, with Nesterov's step")
+    schedule: str = setting("constant", "learning rate over the training", choices=SCHEDULES)
+    warmup_epochs: float = setting(0.0, "epochs of a linear warm-up")
+    l2: float = setting(1e-4, "penalty on the squares of the convolutions' kernels")
+    dropout: float = setting(0.0, "fraction of activations set to zero")
+    augment: bool = setting(True, "random rotation, shift and flip of the training images")
+    rotation: float = setting(45.0, "largest rotation, in degrees")
+    shift: float = setting(0.1, "largest shift, as a fraction of the size")
+    horizontal_flip: bool = setting(True, "mirror half of the images")
+    validation_split: float = setting(0.0, "fraction of the training set to validate on; 0: the test set")
+    seed: int = setting(0, "seed of every random number")
 
     def __post_init__(self):
-        for name in ("dataset", "optimizer", "schedule"):
-            choices = Settings.__dataclass_fields__[name].metadata["choices"]
-            self._expect(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
-        for one in fields(self):
+        for one in described(type(self)).values():
+            choices = one.metadata["choices"]
+            if choices:
+                self._expect(one.name, getattr(self, one.name) in choices, f"one of {', '.join(choices)}")
             if one.type in _CHECKS:
                 _CHECKS[one.type](getattr(self, one.name), one.name, "settings")
         self._expect("epochs", self.epochs >= 1, "at least 1")
@@ -63,17 +64,26 @@ class Settings:
             raise ValueError(f"[settings] {name} is {getattr(self, name)!r}, expected {expected}")
 
 
-def flag(name):
-    """Return the option of the command line that sets `name`."""
-    return Settings.__dataclass_fields__[name].metadata["flag"] or "--" + name.replace("_", "-")
+def described(kind):
+    """Return {name: field} of a class of settings. A recipe that changes a default keeps the rest."""
+    bases = [base for base in reversed(kind.__mro__) if is_dataclass(base)]
+    return {one.name: one for base in bases for one in fields(base) if one.metadata}
+
+
+def flag(field):
+    """Return the option of the command line that sets a field."""
+    return field.metadata["flag"] or "--" + field.name.replace("_", "-")
 
 
 def given(settings, kind):
     """Return a recipe's settings, its defaults for None. Raises TypeError for what are none."""
     if settings is None:
         return kind()
-    if not isinstance(settings, Settings):
-        raise TypeError(f"[recipes] settings is {arguments.shown(settings)}, expected Settings or None")
+    if not isinstance(settings, kind):
+        place = kind.__module__.rpartition(".")[2]
+        raise TypeError(
+            f"[recipes] settings is {arguments.shown(settings)}, expected {place}.Settings or None"
+        )
     return settings
 
 

@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 
 from pyconv import layers, optimizers, recipes, schedules
-from pyconv.recipes import blog, shapes
-from pyconv.recipes.settings import Settings, make_augmentation, make_optimizer
+from pyconv.recipes import blog, blog90, shapes
+from pyconv.recipes.settings import Settings, described, make_augmentation, make_optimizer
 
 
 def test_blog_is_the_posts_network():
@@ -41,14 +41,64 @@ def test_blog_settings():
     assert augmentation.border["fill_mode"] == "nearest"
 
 
-@pytest.mark.parametrize("recipe", [blog, shapes])
-def test_settings_change_the_network(recipe):
-    settings = dataclasses.replace(recipe.Settings(), dropout=0.25, l2=0.0, seed=3)
+def test_blog90_has_the_blogs_convolutions_and_dropout_that_grows():
+    model = blog90.network()
+    kinds = [type(layer) for layer in model.layers]
+    block = [layers.Conv2D, layers.Activation, layers.BatchNormalization]
+    stage = [*block, *block, layers.MaxPooling2D, layers.Dropout]
+    assert kinds == [layers.Normalization, *stage, *stage, *stage, layers.Flatten, layers.Dense]
+    assert rates(model) == pytest.approx([0.2, 0.3, 0.4])
+    assert [one.filters for one in model.layers if isinstance(one, layers.Conv2D)] == [
+        32,
+        32,
+        64,
+        64,
+        128,
+        128,
+    ]
+    assert blog90.Settings().epochs <= 125
+
+
+def rates(model):
+    return [layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "dropout"), [(blog, [0.2] * 3), (blog90, [0.1, 0.15, 0.2]), (shapes, [0.2])], ids=str
+)
+def test_settings_change_the_network(recipe, dropout):
+    settings = dataclasses.replace(recipe.Settings(), dropout=0.2, l2=0.0, seed=3)
     model = recipe.network(settings)
     assert model.seed == 3
-    assert {layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)} == {0.25}
+    assert rates(model) == pytest.approx(dropout)
     assert not any(p.l2 for p in model.parameters)
-    assert not any(isinstance(layer, layers.Dropout) for layer in recipe.network().layers)
+    assert not rates(recipe.network(dataclasses.replace(settings, dropout=0.0)))
+
+
+@pytest.mark.parametrize("recipe", [blog, blog90])
+def test_order_and_initial_weights(recipe):
+    settings = recipe.Settings(order="bn-relu", initializer="he_normal")
+    model = recipe.network(settings)
+    kinds = [type(layer) for layer in model.layers]
+    assert kinds[1:4] == [layers.Conv2D, layers.BatchNormalization, layers.Activation]
+    drawn = {
+        type(layer.kernel_initializer).__name__
+        for layer in model.layers
+        if isinstance(layer, (layers.Conv2D, layers.Dense))
+    }
+    assert drawn == {"HeNormal"}
+
+
+def test_a_recipes_own_default_keeps_the_settings_text():
+    assert described(shapes.Settings)["epochs"].metadata["help"] == "passes over the training set"
+    assert "order" in described(blog90.Settings)
+    assert "order" not in described(shapes.Settings)
+    with pytest.raises(ValueError, match=r"\[settings\] dataset is 'mnist', expected one of cifar10, shapes"):
+        shapes.Settings(dataset="mnist")
+    with pytest.raises(ValueError, match=r"\[settings\] order is 'bn', expected one of relu-bn, bn-relu"):
+        blog.Settings(order="bn")
+    with pytest.raises(TypeError, match=r"\[recipes\] settings is .*, expected blog.Settings or None"):
+        blog.network(shapes.Settings())
 
 
 def test_optimizers_and_schedules():
@@ -85,5 +135,7 @@ def test_refuses(changes, message):
 
 def test_get():
     assert recipes.get("blog") is blog
-    with pytest.raises(ValueError, match=r"\[recipes\] unknown recipe 'os', expected one of blog, shapes"):
+    with pytest.raises(
+        ValueError, match=r"\[recipes\] unknown recipe 'os', expected one of blog, blog90, shapes"
+    ):
         recipes.get("os")
