@@ -4,10 +4,10 @@
     python benchmarks/bench_accuracy.py --recipe blog --held-out images.npz --name bn-relu --order bn-relu
 
 Options that are not its own go to `pyconv train`. Each run is a run folder under --out: called again, the
-script continues what was interrupted and keeps what is done. What counts is the last epoch, which no figure has
-chosen. --held-out names a file with `index`, training images to leave out, (n,), and `images`, the same ones in
-another form, uint8 (n, 32, 32, 3): trainings then validate on the images left out, and look at the test set once,
-at the end. What a setting is worth is decided so.
+script continues what was interrupted and keeps what is done. What counts is the last epoch, which no figure
+has chosen. --held-out names a file with `index`, training images to leave out, (n,), and `images`, the same
+ones in another form, uint8 (n, 32, 32, 3): trainings then validate on the images left out, and look at the
+test set once, at the end. What a setting is worth is decided so.
 """
 
 import argparse
