@@ -195,7 +195,8 @@ def print_steps(options, peer, end):
 
 
 def pyconv_step(batch, steps):
-    from pyconv import cuda, training
+    from pyconv import cuda
+    from pyconv.engine import training
 
     x, y = batch_of(batch)
     model = pyconv_model().to("cuda")

@@ -6,22 +6,12 @@ import threading
 import weakref
 from typing import ClassVar
 
-from pyconv import (
-    _core,
-    arguments,
-    evaluation,
-    fitting,
-    losses,
-    names,
-    optimizers,
-    sanity,
-    saving,
-    training,
-)
+from pyconv import _core, arguments, losses, names, optimizers, saving
 from pyconv.attributes import Checked, answering
 from pyconv.callbacks import CallbackList, History
-from pyconv.data import as_images, is_array
-from pyconv.fit_arguments import (
+from pyconv.engine import evaluation, fitting, sanity, training
+from pyconv.engine.data import as_images, is_array
+from pyconv.engine.fit_arguments import (
     BATCH,
     log_names,
     make_feed,
@@ -30,6 +20,7 @@ from pyconv.fit_arguments import (
     validation_feed,
     watchers,
 )
+from pyconv.engine.turns import Turns
 from pyconv.layers.arguments import shape as example_shape
 from pyconv.layers.base import Layer, snake_case
 from pyconv.layers.residual import chain_shape
@@ -37,7 +28,6 @@ from pyconv.metrics import resolve as resolve_metrics
 from pyconv.preprocessing.augmentation import Augmentation
 from pyconv.serialization import Configurable, deserialize, serialize
 from pyconv.summary import line, plan_text, summary_html, summary_text
-from pyconv.turns import Turns
 from pyconv.utils import random_seed
 
 _OWNERS = weakref.WeakKeyDictionary()  # optimizer -> the model that was compiled with it

@@ -7,7 +7,7 @@ import numpy as np
 
 from pyconv import arguments, checkpoint
 from pyconv.attributes import answering
-from pyconv.fitting import Position
+from pyconv.engine.fitting import Position
 from pyconv.serialization import deserialize, serialize
 
 # Begins the names of the optimizer's arrays. No parameter's name does: it begins with a layer's, which is not

@@ -11,14 +11,16 @@ import sys
 import numpy as np
 
 import pyconv
-from pyconv import arguments, callbacks, checkpoint, cli, data, recipes
-from pyconv.fit_arguments import log_names
+from pyconv import arguments, callbacks, checkpoint, cli, recipes
+from pyconv.engine import data
+from pyconv.engine.fit_arguments import log_names
 from pyconv.layers import Normalization
 from pyconv.models import load_model
 from pyconv.recipes.settings import described, flag, make_augmentation, make_optimizer
 from pyconv.run_folder import RunFolder
 from pyconv.serialization import serialize
 
+_LONGEST_CHOICES = 40  # characters, in the usage line
 _FIXED_WITHIN_AN_EPOCH = ("batch_size", "validation_split", "seed")
 
 
@@ -119,7 +121,9 @@ def parse(argv):
     for field in _options().values():
         kind = {"action": argparse.BooleanOptionalAction}
         if field.type is not bool:
-            kind = {"type": field.type, "choices": field.metadata["choices"]}
+            choices = field.metadata["choices"]
+            long = choices and len(",".join(choices)) > _LONGEST_CHOICES  # then the help names them
+            kind = {"type": field.type, "choices": choices, "metavar": "NAME" if long else None}
         group.add_argument(
             flag(field),
             dest=field.name,

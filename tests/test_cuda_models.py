@@ -7,11 +7,11 @@ import pytest
 from cuda_backends import CUDA
 
 from pyconv import _core, layers
+from pyconv.engine.training import Totals
 from pyconv.models import Sequential, load_model
 from pyconv.optimizers import SGD, Adam
 from pyconv.preprocessing import Augmentation
 from pyconv.regularizers import l2
-from pyconv.training import Totals
 
 pytestmark = pytest.mark.skipif(not CUDA, reason="no CUDA backend to test on")
 

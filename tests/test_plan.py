@@ -7,10 +7,10 @@ import pytest
 
 import pyconv
 from pyconv import _core, layers
-from pyconv.layers.base import trace_chain
+from pyconv.engine.plan import Plan
+from pyconv.engine.trace import _OUTPUTS, Buffer, Trace
+from pyconv.engine.training import Batch, FlatParameters, Totals, new_rng, training_plan
 from pyconv.models import Sequential
-from pyconv.plan import _OUTPUTS, Buffer, Plan, Trace
-from pyconv.training import Batch, FlatParameters, Totals, new_rng, training_plan
 
 
 def small_network():
@@ -129,7 +129,7 @@ def test_times_name_each_call():
     trace = Trace(training=False)
     layer = layers.ReLU(name="clip")
     x = trace.input("x", (2, 3))
-    y, _ = trace_chain(trace, [layer], x)
+    y = trace.apply(layer, x)
     plan = Plan(trace, {"y": y})
     plan["x"].numpy()[...] = -1
     ((op, name, seconds),) = plan.time()

@@ -9,11 +9,12 @@ import numpy as np
 
 from pyconv import _core, initializers, utils
 from pyconv.arguments import flag, kind_of
+from pyconv.engine.plan import Plan
+from pyconv.engine.trace import Trace
 from pyconv.layers import arguments
 from pyconv.layers.parameter import Parameter, as_float32, assign_all
 from pyconv.ops import as_tensor
 from pyconv.philox import to_rng_state
-from pyconv.plan import Plan, Trace
 from pyconv.serialization import Configurable, serialize
 
 _MOST_PLANS = 4  # of a layer called on its own: one for each shape
@@ -23,8 +24,8 @@ _OWN_EPOCH = 2**32 - 1  # keys the draws of a layer called on its own, apart fro
 class Layer(Configurable):
     """A step of a network. Shapes leave out the batch: (H, W, C) or (units,).
 
-    A subclass says its parameters (`build`), its output shape (`output_shape`) and its kernel calls
-    (`trace`, which returns the output and a function from the output's gradient to the input's).
+    A subclass says its parameters (`build`), its output shape (`output_shape`) and its kernel calls with
+    their gradients (`trace`).
     """
 
     takes_uint8 = False
@@ -154,7 +155,7 @@ class Layer(Configurable):
         return sum(child.multiply_adds(child.input_shape) for child in self.children)
 
     def trace(self, trace, x):
-        """Add the layer's calls on buffer `x`; return its output and the function from dy to dx."""
+        """Add the layer's calls on buffer `x`, and `record` its gradient; return its output."""
         raise NotImplementedError(
             f"[{self.label}] a layer defines trace(self, trace, x), its kernel calls; a call of its own on "
             "arrays, as in Keras, is not offered"
@@ -257,7 +258,7 @@ class Layer(Configurable):
         found = self._plans.get(key)
         if found is None:
             trace = Trace(training=training, device=device)
-            y, _ = trace_chain(trace, [self], trace.input("x", source.shape, source.dtype))
+            y = trace.apply(self, trace.input("x", source.shape, source.dtype))
             found = self._plans[key] = Plan(trace, {"y": y}), trace.rng
             while len(self._plans) > _MOST_PLANS:
                 self._plans.pop(next(iter(self._plans)))
@@ -286,32 +287,6 @@ def _as_batch(x, op):
     if x.ndim < 2:
         raise ValueError(f"[{op}] x has shape {x.shape}, expected a batch: (N, ...)")
     return x if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
-
-
-def trace_chain(trace, layers, x):
-    """Trace layers one after another; return the output and the function from its gradient to x's."""
-    backwards = []
-    for layer in layers:
-        trace.layer = layer
-        if x.dtype == "uint8" and not layer.takes_uint8:
-            x = trace.cast(x)
-        needed = x.needs_gradient or bool(layer.trainable_parameters)
-        y, backward = layer.trace(trace, x)
-        y.needs_gradient = needed and trace.training
-        backwards.append((layer, backward, x))
-        x = y
-
-    def backward_chain(dy):
-        for layer, backward, start in reversed(backwards):
-            if dy is None:
-                break
-            trace.layer = layer
-            dy = backward(dy)
-            if not start.needs_gradient:
-                dy = None
-        return dy
-
-    return x, backward_chain
 
 
 def snake_case(name):

@@ -15,4 +15,4 @@ class Input(Layer):
         self.declare_input(shape)
 
     def trace(self, trace, x):
-        return x, lambda dy: dy
+        return x

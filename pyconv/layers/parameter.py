@@ -10,7 +10,7 @@ from pyconv.attributes import Guarded
 class Parameter(Guarded):
     """An array of a layer. It shows as a read-only view; `assign` writes and bumps `version`."""
 
-    settable = ("gradient", "moves", "tensor", "version")
+    settable = ("moves", "tensor", "version")
 
     def __init__(self, name, value, *, trainable=True, regularizer=None):
         self.name = name
@@ -18,7 +18,6 @@ class Parameter(Guarded):
         self.regularizer = regularizer
         self.version = 0
         self.tensor = _core.from_numpy(value)
-        self.gradient = None  # set while the model is compiled for training
         self.moves = 0  # of the memory: what plans are keyed by
 
     @property
@@ -55,7 +54,7 @@ class Parameter(Guarded):
 
     def __getstate__(self):
         """Return what a copy or a pickle needs: the values alone, wherever they lie."""
-        return {**vars(self), "tensor": self.numpy().copy(), "gradient": None}
+        return {**vars(self), "tensor": self.numpy().copy()}
 
     def __setstate__(self, state):
         vars(self).update(state, tensor=_core.from_numpy(state["tensor"]))

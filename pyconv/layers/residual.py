@@ -1,7 +1,7 @@
 """Residual connections."""
 
 from pyconv.arguments import items, kind_of
-from pyconv.layers.base import Layer, trace_chain
+from pyconv.layers.base import Layer
 
 
 class Residual(Layer):
@@ -48,19 +48,10 @@ class Residual(Layer):
         return self._next_place
 
     def trace(self, trace, x):
-        y, main_backward = trace_chain(trace, self.layers, x)
-        shortcut, shortcut_backward = trace_chain(trace, self.shortcut, x)
-        trace.layer = self
-        total = trace.call("add", a=y, b=shortcut, y=trace.buffer(y.shape))
-
-        def backward(dy):
-            dx, dshortcut = main_backward(dy), shortcut_backward(dy)
-            if dx is None or dshortcut is None:
-                return None
-            trace.layer = self
-            return trace.call("add", a=dx, b=dshortcut, y=trace.buffer(x.shape))
-
-        return total, backward
+        main, shortcut = trace.chain(self.layers, x), trace.chain(self.shortcut, x)
+        y = trace.call("add", a=main, b=shortcut, y=trace.buffer(main.shape))
+        trace.record([main, shortcut], y, lambda dy: (dy, dy))
+        return y
 
 
 def _branch(layers, name):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from pyconv import _core
-from pyconv.data import is_array
-from pyconv.feeds import image_batches
-from pyconv.training import Batch
+from pyconv.engine.data import is_array
+from pyconv.engine.feeds import image_batches
+from pyconv.engine.training import Batch
 
 
 def evaluate(model, feed, callbacks, stop=None):

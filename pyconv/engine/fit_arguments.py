@@ -2,10 +2,11 @@
 
 import contextlib
 
-from pyconv import arguments, fitting
+from pyconv import arguments
 from pyconv.callbacks import Callback, CallbackList
-from pyconv.data import as_images, is_array, split
-from pyconv.feeds import ArrayFeed, IterableFeed
+from pyconv.engine import fitting
+from pyconv.engine.data import as_images, is_array, split
+from pyconv.engine.feeds import ArrayFeed, IterableFeed
 
 BATCH = 32  # images at a time, unless said
 

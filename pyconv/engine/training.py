@@ -6,10 +6,10 @@ import itertools
 import numpy as np
 
 from pyconv import _core
-from pyconv.fusion import fuse
-from pyconv.layers.base import trace_chain
+from pyconv.engine.fusion import fuse
+from pyconv.engine.plan import Plan
+from pyconv.engine.trace import Trace
 from pyconv.philox import to_rng_state
-from pyconv.plan import Plan, Trace
 
 _ALIGNMENT = 16  # floats: parameters start at cache lines
 
@@ -34,13 +34,19 @@ class FlatParameters:
         self.slots = {name: _core.zeros((end,), device=device) for name in slots}
         for parameter, start in places:
             parameter.move(self.weight.view(4 * start, parameter.shape, "float32"))
-            parameter.gradient = self.gradient.view(4 * start, parameter.shape, "float32")
         self._moves = [parameter.moves for parameter, _ in places]
 
     def holds(self, parameters):
         """Whether these are the parameters that lie here, and no other model moved one away."""
         here = [parameter for parameter, _ in self.places]
         return set(map(id, here)) == set(map(id, parameters)) and self._moves == [p.moves for p in here]
+
+    def gradients(self):
+        """Return {parameter: Tensor of its gradient}."""
+        return {
+            parameter: self.gradient.view(4 * start, parameter.shape, "float32")
+            for parameter, start in self.places
+        }
 
     def group(self, array, begin, end):
         """Return floats [begin, end) of a flat array."""
@@ -176,7 +182,7 @@ class PlanCache:
 def prediction_plan(layers, batch, *, fused=True):
     """Return the plan from a batch "x" to the output "y"."""
     trace = Trace(training=False, device=batch.device)
-    y, _ = trace_chain(trace, layers, batch.trace(trace))
+    y = trace.chain(layers, batch.trace(trace))
     if fused:
         fuse(trace)
     return Plan(trace, {"y": y})
@@ -185,7 +191,7 @@ def prediction_plan(layers, batch, *, fused=True):
 def evaluation_plan(layers, batch, loss, target_shape, totals, *, fused=True):
     """Return the plan that adds the loss and correct answers of a batch to `totals`."""
     trace = Trace(training=False, device=batch.device)
-    y, _ = trace_chain(trace, layers, batch.trace(trace))
+    y = trace.chain(layers, batch.trace(trace))
     _trace_loss(trace, y, loss, target_shape, totals)
     if fused:
         fuse(trace)
@@ -194,9 +200,9 @@ def evaluation_plan(layers, batch, loss, target_shape, totals, *, fused=True):
 
 def training_plan(layers, batch, loss, target_shape, totals, optimizer, flat, hyper, rng, *, fused=True):
     """Return the plan of a training step: forward, loss, backward, optimizer."""
-    trace = Trace(training=True, rng=rng, device=batch.device)
-    y, backward = trace_chain(trace, layers, batch.trace(trace))
-    backward(_trace_loss(trace, y, loss, target_shape, totals))
+    trace = Trace(training=True, gradients=flat.gradients(), rng=rng, device=batch.device)
+    y = trace.chain(layers, batch.trace(trace))
+    trace.backward(*_trace_loss(trace, y, loss, target_shape, totals))
     if fused:
         fuse(trace)
     trace.layer = None
@@ -216,13 +222,12 @@ def training_plan(layers, batch, loss, target_shape, totals, optimizer, flat, hy
 
 
 def _trace_loss(trace, y, loss, target_shape, totals):
-    """Add loss and accuracy of the output `y`; return the mean loss' gradient to the logits, in training."""
+    """Add loss and accuracy of the output `y`; return the logits and, in training, their gradient."""
     last = trace.calls[-1]
     if loss.from_logits:
         logits = y
     elif last.op == "softmax" and last.arguments["y"] is y:
         trace.calls.pop()
-        last.absorbed = True
         logits = last.arguments["x"]
     else:
         raise ValueError(
@@ -245,7 +250,7 @@ def _trace_loss(trace, y, loss, target_shape, totals):
         dlogits=dlogits,
     )
     trace.call("sum", x=losses, total=totals["loss"])
-    return dlogits
+    return logits, dlogits
 
 
 def new_rng(device="cpu"):

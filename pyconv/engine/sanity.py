@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from pyconv.data import outside
+from pyconv.engine.data import outside
 from pyconv.layers import (
     Activation,
     BatchNormalization,
