@@ -59,7 +59,7 @@ PYCONV_PORTABLE double inference_scale(float epsilon, int64_t c, const float* ga
   return (gamma ? gamma[c] : 1) / ::sqrt(double{variance[c]} + double{epsilon});
 }
 
-// The Normalization of a batch normalisation in prediction.
+// The ScaleShift of a batch normalisation in prediction.
 PYCONV_PORTABLE void write_fold(float epsilon, int64_t c, const float* gamma, const float* beta, const float* mean,
                                 const float* variance, float* scale, float* shift) {
   scale[c] = static_cast<float>(inference_scale(epsilon, c, gamma, variance));

@@ -17,7 +17,7 @@
 
 namespace pyconv {
 
-constexpr uint32_t kKernelsVersion = 1;
+constexpr uint32_t kKernelsVersion = 2;
 constexpr int kMaxPartials = 16;
 
 struct Status {
@@ -26,14 +26,16 @@ struct Status {
 constexpr Status kOk{nullptr};
 
 enum class Precision : int32_t { kFloat32, kTf32, kBfloat16 };
-// kAutoPrepared: as kAuto, where the weights are prepared once for many calls.
-enum class Conv2dAlgorithm : int32_t { kAuto, kDirect, kGemm, kWinogradF2x2, kWinogradF4x4, kAutoPrepared };
+enum class Conv2dAlgorithm : int32_t { kAuto, kDirect, kGemm, kWinogradF2x2, kWinogradF4x4 };
 enum class Conv2dPass : int32_t { kForward, kBackwardInput, kBackwardWeight };
 
 struct Context {
   void* stream;  // CUDA only
   Precision precision;
   Conv2dAlgorithm algorithm;
+  // Whether the calls to come are given prepared weights, which makes other algorithms pay: for conv2d_fusions and
+  // conv2d_workspace. The calls themselves see it.
+  int32_t weights_are_prepared;
   void* workspace;  // 64-byte aligned, at least what the op's `_workspace` entry asks for
   size_t workspace_bytes;
 };
@@ -139,13 +141,15 @@ struct Kernels {
 // there: a null entry, or a shape without the bit, leaves the planner with the plain calls. Results are those of
 // the plain calls they replace, rounding apart.
 
-// What a reader makes of x: relu?(scale * x + shift), channel by channel. Padding is 0 after it. scale null: x.
-struct Normalization {
+// What is made of a value v of a channel: scale * v + shift, and a ReLU of that where relu is set. Padding is 0
+// after it, not before. scale null: v itself. It is what a batch normalisation, its statistics known, does to an
+// element.
+struct ScaleShift {
   const float *scale, *shift;  // (C)
   int32_t relu;
 };
 
-// batch_norm's statistics over all pixels of a tensor, and the Normalization that they make. mean null: none.
+// batch_norm's statistics over all pixels of a tensor, and the scale and shift that they make. mean null: none.
 struct BatchNormStatistics {
   float epsilon, momentum;
   const float *gamma, *beta;               // null: 1, 0
@@ -161,7 +165,7 @@ struct BatchNormStatistics {
 // values comes from. argmax as in max_pool2d. y may be null beside pooled.
 struct Conv2dEpilogue {
   int32_t relu;
-  Normalization output;
+  ScaleShift output;
   BatchNormStatistics statistics;
   float* pooled;    // (N, OH / 2, OW / 2, C_out)
   uint8_t* argmax;  // the same, or null
@@ -171,9 +175,9 @@ struct Conv2dEpilogue {
 // the ReLU let y pass, else 0, sums of d and d * (x - mean) give dgamma, dbeta and coefficients (3, C):
 // dx = coefficients[0] * d + coefficients[1] * x + coefficients[2].
 struct BatchNormReduction {
-  int64_t M;                    // rows that were normalised; pooling left some of them out of dy
-  const float* x;               // of dy's shape: what was normalised
-  Normalization normalization;  // as the forward pass had it, for relu
+  int64_t M;                 // rows that were normalised; pooling left some of them out of dy
+  const float* x;            // of dy's shape: what was normalised
+  ScaleShift normalization;  // as the forward pass had it, for relu
   const float *gamma, *mean, *rstd;
   float *dgamma, *dbeta, *coefficients;  // dgamma, dbeta may be null
 };
@@ -186,7 +190,7 @@ struct Conv2dGradient {
   const uint8_t* argmax;  // null: no pooling
   const float* y;         // what the convolution wrote
   int32_t relu;           // between convolution and normalisation
-  Normalization normalization;
+  ScaleShift normalization;
   const float* coefficients;
   float* dy;  // written for backward_input; null to skip (but see kNeedsGradient)
 };
@@ -195,7 +199,7 @@ struct Conv2dGradient {
 enum Conv2dFusion : uint32_t {
   kFuseEpilogue = 1,    // conv2d_fused: ReLU, statistics, output
   kFusePool = 2,        // conv2d_fused: pooled
-  kFuseInput = 4,       // conv2d_fused and conv2d_backward_weight_fused: a Normalization of x
+  kFuseInput = 4,       // conv2d_fused and conv2d_backward_weight_fused: `input`
   kFuseReduction = 8,   // conv2d_backward_input_fused
   kFuseGradient = 16,   // conv2d_backward_weight_fused
   kNeedsGradient = 32,  // which then cannot do without dy
@@ -207,18 +211,18 @@ struct FusedKernels {
   Status (*conv2d_prepare)(const Context&, const Conv2dShape&, const float* weight, float* prepared);
   size_t (*conv2d_prepared_bytes)(const Context&, const Conv2dShape&);
   // The workspace of these is conv2d_workspace's. prepared null: made from weight, in the workspace.
-  Status (*conv2d_fused)(const Context&, const Conv2dShape&, const float* x, const Normalization& input,
+  Status (*conv2d_fused)(const Context&, const Conv2dShape&, const float* x, const ScaleShift& input,
                          const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue&,
                          float* y);
   // dx is the dy of the reduction.
   Status (*conv2d_backward_input_fused)(const Context&, const Conv2dShape&, const float* dy, const float* weight,
                                         const BatchNormReduction&, float* dx);
   Status (*conv2d_backward_weight_fused)(const Context&, const Conv2dShape&, const Conv2dGradient&, const float* x,
-                                         const Normalization& input, float* dweight, float* dbias);
+                                         const ScaleShift& input, float* dweight, float* dbias);
 
-  // y = the Normalization of x (M, C); in place allowed.
-  Status (*normalize)(const Context&, const BatchNormShape&, const float* x, const Normalization&, float* y);
-  // The Normalization of a batch normalisation in prediction: scale and shift (C) from its four parameters.
+  // y (M, C): the ScaleShift, applied to x; in place allowed.
+  Status (*normalize)(const Context&, const BatchNormShape&, const float* x, const ScaleShift&, float* y);
+  // The ScaleShift of a batch normalisation in prediction: scale and shift (C) from its four parameters.
   Status (*batch_norm_fold)(const Context&, const BatchNormShape&, const float* gamma, const float* beta,
                             const float* mean, const float* variance, float* scale, float* shift);
   // As Conv2dEpilogue::pooled, of an x that lies in memory: 2x2 windows, stride 2, no padding.

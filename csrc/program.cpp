@@ -24,7 +24,7 @@ void set_precision(Precision value) {
 void run_call(const Program::Entry& entry, void* stream, void* workspace, size_t workspace_bytes) {
   Status status = kOk;
   try {
-    status = entry.call({stream, entry.precision, entry.algorithm, workspace, workspace_bytes});
+    status = entry.call({stream, entry.precision, entry.algorithm, false, workspace, workspace_bytes});
   } catch (const std::bad_alloc& error) {
     throw OutOfMemory("[" + std::string(entry.op) + "] scratch memory cannot be had: " + error.what());
   }

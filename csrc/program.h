@@ -13,7 +13,8 @@
 
 namespace pyconv {
 
-using Call = std::function<Status(const Context&)>;
+// A kernel with its arguments.
+using BoundKernel = std::function<Status(const Context&)>;
 
 // What calls from now on multiply in, where the backend has a choice.
 Precision precision();
@@ -28,7 +29,7 @@ class Program {
 
   struct Entry {
     const char* op;
-    Call call;
+    BoundKernel call;
     Conv2dAlgorithm algorithm;
     Precision precision;
   };

@@ -35,7 +35,7 @@ std::shared_ptr<void> workspace_of(const Op& op, size_t bytes, const DeviceFunct
 
 }  // namespace
 
-void submit(const Op& op, std::initializer_list<const Tensor*> tensors, Call call, size_t workspace_bytes,
+void submit(const Op& op, std::initializer_list<const Tensor*> tensors, BoundKernel call, size_t workspace_bytes,
             Conv2dAlgorithm algorithm) {
   const DeviceFunctions* device = op.backend->device;
   for (const Tensor* tensor : tensors)

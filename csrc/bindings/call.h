@@ -25,15 +25,16 @@ struct Op {
   operator const char*() const { return name; }
 };
 
-// A context for the `_workspace` entries, which look at the algorithm and the precision alone.
-inline Context planning_context(Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
-  return {nullptr, precision(), algorithm, nullptr, 0};
+// A context for the entries that a plan is made with: they look at how to compute alone.
+inline Context planning_context(Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto,
+                                bool weights_are_prepared = false) {
+  return {nullptr, precision(), algorithm, weights_are_prepared, nullptr, 0};
 }
 
 // Bytes of workspace that a call asks for.
 inline size_t workspace(const Op& op, const Conv2dShape& shape, Conv2dPass pass,
-                        Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto) {
-  return op.kernels->conv2d_workspace(planning_context(algorithm), shape, pass);
+                        Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto, bool weights_are_prepared = false) {
+  return op.kernels->conv2d_workspace(planning_context(algorithm, weights_are_prepared), shape, pass);
 }
 inline size_t workspace(const Op& op, const BatchNormShape& shape) {
   return op.kernels->batch_norm_workspace(planning_context(), shape);
@@ -42,8 +43,8 @@ inline size_t workspace(const Op& op, const BatchNormShape& shape) {
 // Appends the call to the program that is recording, or runs it at once without the GIL; a signal's exception ends
 // it then where all outputs are new. `tensors` are what the call reads and writes, all on the op's device: a
 // program keeps them alive.
-void submit(const Op& op, std::initializer_list<const Tensor*> tensors, Call call, size_t workspace_bytes = 0,
-            Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto);
+void submit(const Op& op, std::initializer_list<const Tensor*> tensors, BoundKernel call,
+            size_t workspace_bytes = 0, Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto);
 
 // ---- checks. Every message reads `[op] what was expected, and what came`.
 

@@ -26,8 +26,8 @@ float* vector(const char* op, const char* name, const OptionalTensor& tensor, in
   return data_or_null(tensor);
 }
 
-Normalization normalization(const char* op, const OptionalTensor& scale, const OptionalTensor& shift, bool relu,
-                            int64_t C) {
+ScaleShift normalization(const char* op, const OptionalTensor& scale, const OptionalTensor& shift, bool relu,
+                         int64_t C) {
   if (scale.has_value() != shift.has_value()) fail(op, "scale and shift come together, got one of them");
   return {vector(op, "scale", scale, C), vector(op, "shift", shift, C), relu};
 }
@@ -38,8 +38,8 @@ uint32_t conv2d_fusions(const py::object& x_shape, const py::object& weight_shap
   const Op op("conv2d", backend_on(device));
   const Conv2dShape s = conv2d_shape(op, sizes(op, "x_shape", x_shape), sizes(op, "weight_shape", weight_shape),
                                      {stride, padding, dilation, groups});
-  const auto algorithm = prepared ? Conv2dAlgorithm::kAutoPrepared : Conv2dAlgorithm::kAuto;
-  return op.backend->fused ? op.backend->fused->conv2d_fusions(planning_context(algorithm), s) : 0;
+  const Context context = planning_context(Conv2dAlgorithm::kAuto, prepared);
+  return op.backend->fused ? op.backend->fused->conv2d_fusions(context, s) : 0;
 }
 
 int64_t conv2d_prepared_size(const py::object& x_shape, const py::object& weight_shape, const py::object& stride,
@@ -48,8 +48,7 @@ int64_t conv2d_prepared_size(const py::object& x_shape, const py::object& weight
   const Op op("conv2d_prepare", backend_on(device));
   const Conv2dShape s = conv2d_shape(op, sizes(op, "x_shape", x_shape), sizes(op, "weight_shape", weight_shape),
                                      {stride, padding, dilation, groups});
-  return static_cast<int64_t>(
-      fused(op).conv2d_prepared_bytes(planning_context(Conv2dAlgorithm::kAutoPrepared), s) / sizeof(float));
+  return static_cast<int64_t>(fused(op).conv2d_prepared_bytes(planning_context(), s) / sizeof(float));
 }
 
 Tensor conv2d_prepare(const Tensor& weight, const py::object& x_shape, const py::object& stride,
@@ -66,7 +65,7 @@ Tensor conv2d_prepare(const Tensor& weight, const py::object& x_shape, const py:
       op, {&weight, &prepared},
       [=, run = fused(op).conv2d_prepare, weight = weight.as<float>(),
        prepared = prepared.as<float>()](const Context& context) { return run(context, s, weight, prepared); },
-      workspace(op, s, Conv2dPass::kForward, Conv2dAlgorithm::kAutoPrepared), Conv2dAlgorithm::kAutoPrepared);
+      workspace(op, s, Conv2dPass::kForward, Conv2dAlgorithm::kAuto, true));
   return prepared;
 }
 
@@ -92,8 +91,7 @@ OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const Optiona
   if (argmax && !pooled) fail(op, "argmax asks for pooled");
   if (pooled && (s.OH % 2 || s.OW % 2)) fail(op, "pooled asks for an even output, it is ", s.OH, " x ", s.OW);
   if (prepared) {
-    const Context context = planning_context(Conv2dAlgorithm::kAutoPrepared);
-    const size_t bytes = fused(op).conv2d_prepared_bytes(context, s);
+    const size_t bytes = fused(op).conv2d_prepared_bytes(planning_context(), s);
     check_shape(op, "prepared", prepared, {static_cast<int64_t>(bytes / sizeof(float))});
   }
   Conv2dEpilogue epilogue{};
@@ -114,8 +112,7 @@ OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const Optiona
   }
   epilogue.pooled = data_or_null(pooled);
   epilogue.argmax = data_or_null<uint8_t>(argmax);
-  const Normalization input = normalization(op, x_scale, x_shift, x_relu, s.C_in);
-  const auto algorithm = prepared ? Conv2dAlgorithm::kAutoPrepared : Conv2dAlgorithm::kAuto;
+  const ScaleShift input = normalization(op, x_scale, x_shift, x_relu, s.C_in);
   submit(
       op,
       {&x, &weight, pointer(bias), pointer(x_scale), pointer(x_shift), pointer(prepared), pointer(y_scale),
@@ -124,7 +121,7 @@ OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const Optiona
       [=, run = fused(op).conv2d_fused, x = x.as<float>(), weight = weight.as<float>(),
        prepared = data_or_null(prepared), bias = vector(op, "bias", bias, C), y = data_or_null(y)](
           const Context& context) { return run(context, s, x, input, weight, prepared, bias, epilogue, y); },
-      workspace(op, s, Conv2dPass::kForward, algorithm), algorithm);
+      workspace(op, s, Conv2dPass::kForward, Conv2dAlgorithm::kAuto, prepared.has_value()));
   return y ? y : pooled;
 }
 
@@ -202,7 +199,7 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight_fused(
                                 normalization(op, scale, shift, y_relu, s.C_out),
                                 data_or_null(coefficients),
                                 data_or_null(dy)};
-  const Normalization input = normalization(op, x_scale, x_shift, x_relu, s.C_in);
+  const ScaleShift input = normalization(op, x_scale, x_shift, x_relu, s.C_in);
   const Tensor dweight = output(op, "dweight", dweight_out, {s.KH, s.KW, s.C_in / s.groups, s.C_out});
   const OptionalTensor dbias =
       with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
@@ -230,7 +227,7 @@ Tensor normalize(const Tensor& x, const Tensor& scale, const Tensor& shift, bool
   const Op op("normalize", x);
   check_dtype(op, "x", x, DType::kFloat32);
   const BatchNormShape s = rows_of(op, x);
-  const Normalization n = normalization(op, scale, shift, relu, s.C);
+  const ScaleShift n = normalization(op, scale, shift, relu, s.C);
   const Tensor y = output(op, "y", out, x.shape);
   submit(
       op, {&x, &scale, &shift, &y},

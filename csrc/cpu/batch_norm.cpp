@@ -239,8 +239,7 @@ Status batch_norm_backward(const Context& context, const BatchNormShape& s, cons
 
 // ---- fused
 
-Status normalize(const Context& context, const BatchNormShape& s, const float* x, const Normalization& n,
-                 float* y) {
+Status normalize(const Context& context, const BatchNormShape& s, const float* x, const ScaleShift& n, float* y) {
   const Folded folded(s, context.workspace);
   for (int64_t c = 0; c < s.C; ++c) folded.scale[c] = n.scale[c], folded.shift[c] = n.shift[c];
   folded.repeat(folded.scale);

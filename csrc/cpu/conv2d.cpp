@@ -18,7 +18,7 @@ double winograd_cost(const Conv2dShape& s, Conv2dPass pass, int64_t out, bool pr
   return ((out == 4 ? 1.35 : 1.2) * products + weights) / static_cast<double>(max(1, s.N * H * W));
 }
 
-Choice choose(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
+Choice choose(const Context& context, const Conv2dShape& s, Conv2dPass pass, bool prepared = false) {
   switch (context.algorithm) {
     case Conv2dAlgorithm::kDirect:
       return Choice::kDirect;
@@ -29,12 +29,10 @@ Choice choose(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
     case Conv2dAlgorithm::kWinogradF4x4:
       return fits_winograd(s) ? Choice::kWinogradF4 : Choice::kUnfit;
     case Conv2dAlgorithm::kAuto:
-    case Conv2dAlgorithm::kAutoPrepared:
       break;
   }
   if (s.groups == s.C_in && s.groups == s.C_out && s.groups > 1) return Choice::kDepthwise;
   if (fits_winograd(s) && min(s.C_in, s.C_out) >= 16) {
-    const bool prepared = context.algorithm == Conv2dAlgorithm::kAutoPrepared;
     const double f4 = winograd_cost(s, pass, 4, prepared), f2 = winograd_cost(s, pass, 2, prepared);
     if (f4 < 9 || f2 < 9) return f4 <= f2 ? Choice::kWinogradF4 : Choice::kWinogradF2;
   }
@@ -52,7 +50,7 @@ int tile_size(Choice choice) {
 }
 
 Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass) {
-  const Choice choice = choose(context, s, Conv2dPass::kForward);
+  const Choice choice = choose(context, s, Conv2dPass::kForward, pass.prepared);
   switch (choice) {
     case Choice::kDirect:
       return direct::forward(context, s, pass);
@@ -129,7 +127,7 @@ Status conv2d_backward_weight(const Context& context, const Conv2dShape& s, cons
 }
 
 size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
-  const Choice choice = choose(context, s, pass);
+  const Choice choice = choose(context, s, pass, context.weights_are_prepared);
   switch (choice) {
     case Choice::kDirect:
     case Choice::kIm2col:
@@ -150,11 +148,12 @@ size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass
 
 uint32_t conv2d_fusions(const Context& context, const Conv2dShape& s) {
   const auto is_winograd = [&](Conv2dPass pass) {
-    const Choice choice = choose(context, s, pass);
+    const Choice choice = choose(context, s, pass, context.weights_are_prepared);
     return choice == Choice::kWinogradF2 || choice == Choice::kWinogradF4;
   };
   const bool forward_winograd = is_winograd(Conv2dPass::kForward);
-  if (s.groups > 1 || choose(context, s, Conv2dPass::kForward) == Choice::kUnfit) return 0;
+  if (s.groups > 1 || choose(context, s, Conv2dPass::kForward, context.weights_are_prepared) == Choice::kUnfit)
+    return 0;
   uint32_t fusions = kFuseEpilogue | kFuseReduction | kFuseGradient;
   if (forward_winograd && s.OH % 2 == 0 && s.OW % 2 == 0) fusions |= kFusePool;
   if (forward_winograd && is_winograd(Conv2dPass::kBackwardWeight)) fusions |= kFuseInput;
@@ -162,7 +161,7 @@ uint32_t conv2d_fusions(const Context& context, const Conv2dShape& s) {
 }
 
 Status conv2d_prepare(const Context& context, const Conv2dShape& s, const float* weight, float* prepared) {
-  const Choice choice = choose(context, s, Conv2dPass::kForward);
+  const Choice choice = choose(context, s, Conv2dPass::kForward, true);
   switch (choice) {
     case Choice::kDirect:
     case Choice::kIm2col:
@@ -181,7 +180,7 @@ Status conv2d_prepare(const Context& context, const Conv2dShape& s, const float*
 }
 
 size_t conv2d_prepared_bytes(const Context& context, const Conv2dShape& s) {
-  const Choice choice = choose(context, s, Conv2dPass::kForward);
+  const Choice choice = choose(context, s, Conv2dPass::kForward, true);
   switch (choice) {
     case Choice::kDirect:
     case Choice::kIm2col:
@@ -197,7 +196,7 @@ size_t conv2d_prepared_bytes(const Context& context, const Conv2dShape& s) {
   return 0;
 }
 
-Status conv2d_fused(const Context& context, const Conv2dShape& s, const float* x, const Normalization& input,
+Status conv2d_fused(const Context& context, const Conv2dShape& s, const float* x, const ScaleShift& input,
                     const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue& epilogue,
                     float* y) {
   return forward(context, s, {x, weight, bias, y, input, prepared, epilogue});
@@ -209,7 +208,7 @@ Status conv2d_backward_input_fused(const Context& context, const Conv2dShape& s,
 }
 
 Status conv2d_backward_weight_fused(const Context& context, const Conv2dShape& s, const Conv2dGradient& gradient,
-                                    const float* x, const Normalization& input, float* dweight, float* dbias) {
+                                    const float* x, const ScaleShift& input, float* dweight, float* dbias) {
   return backward_weight(context, s, {gradient, x, dweight, dbias, input});
 }
 

@@ -5,19 +5,19 @@
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 
-// A kernel position: grid point (i, j) reads source pixel (i * step_h + dh, j * step_w + dw).
+// A kernel position: point (i, j) of a phase reads source pixel (i * step_h + dh, j * step_w + dw).
 struct Tap {
   int64_t dh, dw;
   int64_t kernel;  // kh * KW + kw
 };
 
-// A pass as a gather over a grid of destination pixels. Forward: one grid, y's pixels. Input gradient: one
-// grid for each phase of the stride, dx's pixels of that phase, which all see the same taps.
-struct Grid {
-  int64_t N, H, W;         // grid points
-  int64_t step_h, step_w;  // source pixels per grid point
+// Target pixels that all read the same taps: forward, all of y's; in the input gradient, of dx, the pixels that
+// lie a stride apart from each other. They form a grid of points.
+struct Phase {
+  int64_t N, H, W;         // points
+  int64_t step_h, step_w;  // source pixels per point
   int64_t source_H, source_W;
-  int64_t target_first, target_n, target_h, target_w;  // pixels: where a grid point is stored
+  int64_t target_first, target_n, target_h, target_w;  // pixels: where a point is stored
   const Tap* taps;
   int64_t tap_count;
 
@@ -28,23 +28,23 @@ struct Grid {
 constexpr int64_t kBandFloats = 1 << 16;
 
 // Channels of one group on the source and the target side of a pass.
-struct Channels {
+struct GroupChannels {
   int64_t groups, source, target;  // per group
   int64_t source_all() const { return groups * source; }
   int64_t target_all() const { return groups * target; }
 };
 
-// Writes the taps of the pass, grouped by grid, and calls `visit(grid)` for each grid.
+// Writes the taps of the pass, grouped by phase, and calls `visit(phase)` for each phase.
 template <class Visit>
-PYCONV_INLINE void forward_grid(const Conv2dShape& s, Tap* taps, const Visit& visit) {
+PYCONV_INLINE void forward_phase(const Conv2dShape& s, Tap* taps, const Visit& visit) {
   for (int64_t kh = 0; kh < s.KH; ++kh)
     for (int64_t kw = 0; kw < s.KW; ++kw)
       taps[kh * s.KW + kw] = {kh * s.dilation_h - s.pad_top, kw * s.dilation_w - s.pad_left, kh * s.KW + kw};
-  visit(Grid{s.N, s.OH, s.OW, s.stride_h, s.stride_w, s.H, s.W, 0, s.OH * s.OW, s.OW, 1, taps, s.KH * s.KW});
+  visit(Phase{s.N, s.OH, s.OW, s.stride_h, s.stride_w, s.H, s.W, 0, s.OH * s.OW, s.OW, 1, taps, s.KH * s.KW});
 }
 
 template <class Visit>
-PYCONV_INLINE void backward_input_grids(const Conv2dShape& s, Tap* taps, const Visit& visit) {
+PYCONV_INLINE void backward_input_phases(const Conv2dShape& s, Tap* taps, const Visit& visit) {
   for (int64_t h0 = 0; h0 < min(s.stride_h, s.H); ++h0) {
     for (int64_t w0 = 0; w0 < min(s.stride_w, s.W); ++w0) {
       int64_t count = 0;
@@ -56,8 +56,8 @@ PYCONV_INLINE void backward_input_grids(const Conv2dShape& s, Tap* taps, const V
           if (dw % s.stride_w == 0) taps[count++] = {dh / s.stride_h, dw / s.stride_w, kh * s.KW + kw};
         }
       }
-      visit(Grid{s.N, ceil_div(s.H - h0, s.stride_h), ceil_div(s.W - w0, s.stride_w), 1, 1, s.OH, s.OW,
-                 h0 * s.W + w0, s.H * s.W, s.stride_h * s.W, s.stride_w, taps, count});
+      visit(Phase{s.N, ceil_div(s.H - h0, s.stride_h), ceil_div(s.W - w0, s.stride_w), 1, 1, s.OH, s.OW,
+                  h0 * s.W + w0, s.H * s.W, s.stride_h * s.W, s.stride_w, taps, count});
       taps += count;
     }
   }
@@ -69,7 +69,7 @@ struct ForwardPass {
   const float* weight;
   const float* bias;
   float* y;
-  Normalization input{};
+  ScaleShift input{};
   const float* prepared = nullptr;
   Conv2dEpilogue epilogue{};
 };
@@ -84,7 +84,7 @@ struct BackwardWeightPass {
   const float* x;
   float* dweight;
   float* dbias;
-  Normalization input{};
+  ScaleShift input{};
 };
 
 // Each algorithm's passes. Workspace sizes are in bytes.

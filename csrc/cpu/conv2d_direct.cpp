@@ -9,25 +9,25 @@ namespace {
 
 struct FillPointers {
   template <class Multiply>
-  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Grid& grid, const Points& points, int64_t group,
-                                       const float* packed, Tile& tile, const Multiply& multiply) const {
+  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Phase& phase, const Points& points, int64_t group,
+                                       const float* packed, RegisterTile& tile, const Multiply& multiply) const {
     const int64_t pixel = pass.channels.source_all(), tap_floats = pass.channels.source * kTileColumns;
     tile.K = pass.channels.source;
     int64_t t = 0;
     do {
       tile.taps = 0;
-      for (; t < grid.tap_count && tile.taps < kMaxTaps; ++t) {
-        const Tap& tap = grid.taps[t];
-        const int64_t offset = (tap.dh * grid.source_W + tap.dw) * pixel + group * pass.channels.source;
+      for (; t < phase.tap_count && tile.taps < kMaxTaps; ++t) {
+        const Tap& tap = phase.taps[t];
+        const int64_t offset = (tap.dh * phase.source_W + tap.dw) * pixel + group * pass.channels.source;
         const float** rows = tile.a[tile.taps];
         bool any = true;
-        if (points.all_inside(grid, tap)) {
+        if (points.all_inside(phase, tap)) {
           PYCONV_UNROLL
           for (int r = 0; r < kTileRows; ++r) rows[r] = points.base[r] + offset;
         } else {
           any = false;
           for (int64_t r = 0; r < points.count; ++r) {
-            const bool inside = points.inside(grid, tap, r);
+            const bool inside = points.inside(phase, tap, r);
             rows[r] = inside ? points.base[r] + offset : pass.zeros;
             any |= inside;
           }
@@ -36,7 +36,7 @@ struct FillPointers {
         tile.taps += any;
       }
       multiply();
-    } while (t < grid.tap_count);
+    } while (t < phase.tap_count);
   }
 };
 

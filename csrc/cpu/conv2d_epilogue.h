@@ -1,5 +1,5 @@
-// What becomes of a convolution's sums: one policy for each use. A policy's Channels take a vector of channels
-// through its pixels, one after another, with their constants and sums in registers; where sums start they are
+// What becomes of a convolution's sums: one policy for each use. A policy's Finisher takes a vector of channels
+// through its pixels, one after another, with their constants and sums in registers; where sums start it is
 // given the mean of the first pixels.
 #pragma once
 
@@ -18,9 +18,9 @@ struct StoreSums {
   bool streams;
 
   template <bool kWhole>
-  struct Channels {
+  struct Finisher {
     Vec offset;
-    PYCONV_INLINE_MEMBER Channels(const StoreSums& e, const ChannelSums&, const TileOutput& t, Vec)
+    PYCONV_INLINE_MEMBER Finisher(const StoreSums& e, const ChannelSums&, const TileOutput& t, Vec)
         : offset(load_or(e.bias ? e.bias + t.channel : nullptr, t.lanes, 0)) {}
     PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t) { return v + offset; }
     PYCONV_INLINE_MEMBER void end() const {}
@@ -38,11 +38,11 @@ struct TrainEpilogue {
   bool streams;
 
   template <bool kWhole>
-  struct Channels {
+  struct Finisher {
     const ChannelSums& sums;
     const int64_t channel;
     Vec offset, low, about, first{}, second{};
-    PYCONV_INLINE_MEMBER Channels(const TrainEpilogue& e, const ChannelSums& s, const TileOutput& t, Vec mean)
+    PYCONV_INLINE_MEMBER Finisher(const TrainEpilogue& e, const ChannelSums& s, const TileOutput& t, Vec mean)
         : sums(s), channel(t.channel) {
       offset = load_or(e.bias ? e.bias + channel : nullptr, t.lanes, 0);
       low = floor_of(e.epilogue.relu);
@@ -78,10 +78,10 @@ struct PredictEpilogue {
   bool streams;
 
   template <bool kWhole>
-  struct Channels {
+  struct Finisher {
     Vec offset, low, scale, shift, end_low;
-    PYCONV_INLINE_MEMBER Channels(const PredictEpilogue& e, const ChannelSums&, const TileOutput& t, Vec) {
-      const Normalization& n = e.epilogue.output;
+    PYCONV_INLINE_MEMBER Finisher(const PredictEpilogue& e, const ChannelSums&, const TileOutput& t, Vec) {
+      const ScaleShift& n = e.epilogue.output;
       offset = load_or(e.bias ? e.bias + t.channel : nullptr, t.lanes, 0);
       low = floor_of(e.epilogue.relu);
       scale = load_or(n.scale ? n.scale + t.channel : nullptr, t.lanes, 1);
@@ -108,12 +108,12 @@ struct ReduceEpilogue {
   bool streams;
 
   template <bool kWhole>
-  struct Channels {
+  struct Finisher {
     const ChannelSums& sums;
     const float* x;
     const int64_t channel, lanes;
     Vec mean, scale{}, shift{}, first{}, second{};
-    PYCONV_INLINE_MEMBER Channels(const ReduceEpilogue& e, const ChannelSums& s, const TileOutput& t, Vec)
+    PYCONV_INLINE_MEMBER Finisher(const ReduceEpilogue& e, const ChannelSums& s, const TileOutput& t, Vec)
         : sums(s), x(e.reduction.x), channel(t.channel), lanes(t.lanes) {
       mean = load_lanes(e.reduction.mean + channel, lanes);
       if constexpr (kRelu) {
@@ -137,7 +137,7 @@ struct ReduceEpilogue {
 };
 
 // What a pass's sums are kept in: `chunks` rows of totals, of `channels` (the target's, rounded up) each.
-struct Totals {
+struct ChunkTotals {
   double* rows;
   int64_t chunks, channels;
 };
@@ -146,7 +146,7 @@ struct Totals {
 // the sums have it already.
 template <class Run>
 PYCONV_INLINE void with_epilogue(const ForwardPass& p, const float* bias, int64_t N, const TargetShape& target,
-                                 const Totals& totals, const Run& run) {
+                                 const ChunkTotals& totals, const Run& run) {
   const Conv2dEpilogue& e = p.epilogue;
   const bool streams = streams_to(p.y, N * target.H * target.W * target.K, target.K);
   if (e.statistics.mean || (e.pooled && p.y)) {
@@ -163,7 +163,7 @@ PYCONV_INLINE void with_epilogue(const ForwardPass& p, const float* bias, int64_
 }
 template <class Run>
 PYCONV_INLINE void with_epilogue(const BackwardInputPass& p, int64_t N, const TargetShape& target,
-                                 const Totals& totals, const Run& run) {
+                                 const ChunkTotals& totals, const Run& run) {
   const BatchNormReduction& r = p.reduction;
   const bool streams = streams_to(p.dx, N * target.H * target.W * target.K, target.K);
   if (!r.mean) return run(StoreSums{target, nullptr, p.dx, nullptr, streams});
@@ -184,7 +184,7 @@ PYCONV_INLINE void finish_rows(const Epilogue& e, float* const* rows, int64_t co
     const auto take = [&](const float* p) PYCONV_LANES_BODY { return kWhole ? load(p) : load_lanes(p, t.lanes); };
     Vec total{};
     for (int64_t r = 0; r < count; ++r) total += take(rows[r] + t.channel);
-    typename Epilogue::template Channels<kWhole> channels(e, sums, t, total / static_cast<float>(count));
+    typename Epilogue::template Finisher<kWhole> channels(e, sums, t, total / static_cast<float>(count));
     for (int64_t r = 0; r < count; ++r) {
       float* p = rows[r] + t.channel;
       const Vec v = channels.next(take(p), p - e.y);

@@ -49,10 +49,10 @@ PYCONV_INLINE void copy_padded(const float* in, int64_t first, int64_t W, int64_
   __builtin_memset(out + end * C, 0, bytes(width - end));
 }
 
-struct Geometry {
+struct Buffers {
   int64_t width, source_row, target_row, chunks;  // width: pixels of a padded source row; rows in floats
 
-  explicit Geometry(const Conv2dShape& s) {
+  explicit Buffers(const Conv2dShape& s) {
     constexpr int64_t kLeastPixels = 128, kEnough = 256;
     width = (s.OW - 1) * s.stride_w + s.KW;
     source_row = round_up(width * s.C_in, 16);
@@ -71,7 +71,7 @@ PYCONV_INLINE void finish_row(const Epilogue& e, const float* row, int64_t row_p
   const auto run = [&]<bool kWhole>(const TileOutput& t) PYCONV_LANES_BODY {
     Vec total{};
     for (int64_t w = 0; first && w < e.target.W; ++w) total += load(row + w * row_pixel + t.channel);
-    typename Epilogue::template Channels<kWhole> channels(e, sums, t, total / static_cast<float>(e.target.W));
+    typename Epilogue::template Finisher<kWhole> channels(e, sums, t, total / static_cast<float>(e.target.W));
     int64_t at = e.target.offset(t);
     const float* in = row + t.channel;
     for (int64_t w = 0; w < e.target.W; ++w, in += row_pixel, at += e.target.K) {
@@ -99,14 +99,14 @@ PYCONV_INLINE void finish_row(const Epilogue& e, const float* row, int64_t row_p
 bool fits(const Conv2dShape& s) {
   constexpr int64_t kMostFloats = 64, kMostScratch = int64_t{1} << 16;
   return s.groups == 1 && s.dilation_w == 1 && s.KW * s.C_in <= kMostFloats && s.OW > 0 &&
-         Geometry(s).scratch_floats(s) <= kMostScratch;
+         Buffers(s).scratch_floats(s) <= kMostScratch;
 }
 
 Status forward(const Context& context, const Conv2dShape& shape, const ForwardPass& pass) {
-  const Geometry geometry(shape);
+  const Buffers buffers(shape);
   const PassWorkspace sizes(shape, false);
-  Totals totals = sizes.totals(context.workspace);
-  totals.chunks = geometry.chunks;
+  ChunkTotals totals = sizes.totals(context.workspace);
+  totals.chunks = buffers.chunks;
   const float* weights = pass.prepared;
   if (!weights) {
     float* packed = static_cast<float*>(context.workspace);
@@ -117,9 +117,9 @@ Status forward(const Context& context, const Conv2dShape& shape, const ForwardPa
   }
   const TargetShape target{shape.OH, shape.OW, shape.C_out};
   with_epilogue(pass, pass.bias, shape.N, target, totals, [&](const auto& shared_epilogue) {
-    parallel(geometry.chunks, [=, &shape, &shared_epilogue](int64_t chunk) {
+    parallel(buffers.chunks, [=, &shape, &shared_epilogue](int64_t chunk) {
       const Conv2dShape s = shape;  // copies that no store can alias
-      const Geometry g = geometry;
+      const Buffers g = buffers;
       const auto epilogue = shared_epilogue;
       const int64_t run = s.KW * s.C_in, pixel = s.stride_w * s.C_in;
       float* source =

@@ -18,23 +18,23 @@ struct Patch {
 };
 
 // Copies floats [first, last) of the patch (taps, channels) to `out`, which has room for a vector more.
-PYCONV_INLINE void copy_patch(const Grid& grid, const Patch& patch, int64_t pixel, int64_t channels, int64_t first,
-                              int64_t last, float* out) {
+PYCONV_INLINE void copy_patch(const Phase& phase, const Patch& patch, int64_t pixel, int64_t channels,
+                              int64_t first, int64_t last, float* out) {
   for (int64_t at = first; at < last;) {
     const int64_t t = at / channels, c = at % channels;
-    const Tap& tap = grid.taps[t];
+    const Tap& tap = phase.taps[t];
     const int64_t h = patch.h + tap.dh, w = patch.w + tap.dw;
     int64_t run = min(channels - c, last - at);
-    if (h < 0 || h >= grid.source_H || w < 0 || w >= grid.source_W) {
+    if (h < 0 || h >= phase.source_H || w < 0 || w >= phase.source_W) {
       for (int64_t i = 0; i < run; ++i) out[i] = 0;
     } else {
       // Neighbouring taps lie side by side in memory when their pixels do and all channels are in one group.
       for (int64_t next = t + 1;
-           pixel == channels && next < grid.tap_count && at + run < last && grid.taps[next].dh == tap.dh &&
-           grid.taps[next].dw == tap.dw + next - t && w + next - t < grid.source_W;
+           pixel == channels && next < phase.tap_count && at + run < last && phase.taps[next].dh == tap.dh &&
+           phase.taps[next].dw == tap.dw + next - t && w + next - t < phase.source_W;
            ++next)
         run = min(run + channels, last - at);
-      const float* in = patch.base + (tap.dh * grid.source_W + tap.dw) * pixel + c;
+      const float* in = patch.base + (tap.dh * phase.source_W + tap.dw) * pixel + c;
       int64_t i = 0;
       for (; i < run && in + i + kVecFloats <= patch.end; i += kVecFloats) store(out + i, load(in + i));
       for (; i < run; ++i) out[i] = in[i];
@@ -60,45 +60,45 @@ PYCONV_INLINE void copy_row(const float* in, int64_t w, int64_t W, int64_t width
 
 struct FillCopies {
   template <class Multiply>
-  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Grid& grid, const Points& points, int64_t group,
-                                       const float* packed, Tile& tile, const Multiply& multiply) const {
+  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Phase& phase, const Points& points, int64_t group,
+                                       const float* packed, RegisterTile& tile, const Multiply& multiply) const {
     alignas(64) float rows[kTileRows * (kMaxK + kVecFloats)];
     const int64_t pixel = pass.channels.source_all(), channels = pass.channels.source;
-    const float* end = pass.source + grid.N * grid.source_H * grid.source_W * pixel;
+    const float* end = pass.source + phase.N * phase.source_H * phase.source_W * pixel;
     int64_t first = 0;
     do {
-      const int64_t last = min(grid.tap_count * channels, first + kMaxK);
+      const int64_t last = min(phase.tap_count * channels, first + kMaxK);
       tile.K = last - first;
       tile.taps = tile.K > 0;
       tile.b[0] = packed + first * kTileColumns;
       for (int64_t r = 0; r < points.count; ++r) {
         float* row = rows + r * (kMaxK + kVecFloats);
-        copy_patch(grid, {points.base[r] + group * channels, points.h[r], points.w[r], end}, pixel, channels,
+        copy_patch(phase, {points.base[r] + group * channels, points.h[r], points.w[r], end}, pixel, channels,
                    first, last, row);
         tile.a[0][r] = row;
       }
       multiply();
       first = last;
-    } while (first < grid.tap_count * channels);
+    } while (first < phase.tap_count * channels);
   }
 };
 
 struct AddCopies {
-  const Grid& grid;
+  const Phase& phase;
 
   PYCONV_INLINE_MEMBER void operator()(const WeightPass& pass, int64_t group, int64_t first, int64_t count,
                                        const float* packed, int64_t columns, float* sums) const {
     constexpr int64_t kRow = kMaxWeightRows + kVecFloats;
     alignas(64) float patches[kBlockPixels * kRow];
     const int64_t pixel = pass.s.C_in, channels = pass.channels.source, total = pass.rows();
-    const float* end = pass.x + grid.N * grid.source_H * grid.source_W * pixel;
+    const float* end = pass.x + phase.N * phase.source_H * phase.source_W * pixel;
     for (int64_t from = 0; from < total; from += kMaxWeightRows) {
       const int64_t to = min(total, from + kMaxWeightRows);
       for (int64_t p = 0; p < count; ++p) {
-        const int64_t n = (first + p) / (grid.H * grid.W);
-        const int64_t h = (first + p) / grid.W % grid.H * grid.step_h, w = (first + p) % grid.W * grid.step_w;
-        const float* base = pass.x + ((n * grid.source_H + h) * grid.source_W + w) * pixel + group * channels;
-        copy_patch(grid, {base, h, w, end}, pixel, channels, from, to, patches + p * kRow);
+        const int64_t n = (first + p) / (phase.H * phase.W);
+        const int64_t h = (first + p) / phase.W % phase.H * phase.step_h, w = (first + p) % phase.W * phase.step_w;
+        const float* base = pass.x + ((n * phase.source_H + h) * phase.source_W + w) * pixel + group * channels;
+        copy_patch(phase, {base, h, w, end}, pixel, channels, from, to, patches + p * kRow);
       }
       const Segment all{patches, 0, count};
       outer_blocks(to - from, columns, {&all, 1, kRow, packed}, sums + from * kTileColumns);
@@ -108,10 +108,10 @@ struct AddCopies {
 
 // Pixels [first, first + count) of one kernel row: their patches are pieces of x, or copies where they overhang
 // the image's edge. Returns how many segments there are.
-PYCONV_INLINE int64_t row_segments(const WeightPass& pass, const Grid& grid, int64_t first, int64_t count,
+PYCONV_INLINE int64_t row_segments(const WeightPass& pass, const Phase& phase, int64_t first, int64_t count,
                                    int64_t kh, float* copies, Segment* segments) {
   const Conv2dShape& s = pass.s;
-  const Tap& tap = grid.taps[kh * s.KW];
+  const Tap& tap = phase.taps[kh * s.KW];
   const int64_t C = s.C_in, run = s.KW * C, last = first + count;
   const int64_t inner_begin = tap.dw >= 0 ? 0 : ceil_div(-tap.dw, s.stride_w);
   const int64_t room = s.W - tap.dw - s.KW;
@@ -140,7 +140,7 @@ PYCONV_INLINE int64_t row_segments(const WeightPass& pass, const Grid& grid, int
 }
 
 struct AddRows {
-  const Grid& grid;
+  const Phase& phase;
 
   PYCONV_INLINE_MEMBER void operator()(const WeightPass& pass, int64_t, int64_t first, int64_t count,
                                        const float* packed, int64_t columns, float* sums) const {
@@ -148,7 +148,7 @@ struct AddRows {
     Segment segments[kBlockPixels];
     const int64_t run = pass.s.KW * pass.s.C_in;
     for (int64_t kh = 0; kh < pass.s.KH; ++kh, sums += run * kTileColumns) {
-      const int64_t found = row_segments(pass, grid, first, count, kh, copies, segments);
+      const int64_t found = row_segments(pass, phase, first, count, kh, copies, segments);
       outer_blocks(run, columns, {segments, found, pass.s.stride_w * pass.s.C_in, packed}, sums);
     }
   }
@@ -169,11 +169,11 @@ Status backward_input(const Context& context, const Conv2dShape& s, const Backwa
 Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
   const WeightPass pass(s, p);
   Tap* taps = reinterpret_cast<Tap*>(static_cast<char*>(context.workspace) + pass.workspace());
-  forward_grid(s, taps, [&](const Grid& grid) {
+  forward_phase(s, taps, [&](const Phase& phase) {
     if (rows_in_one_piece(s))
-      run_weight_pass(context, pass, AddRows{grid});
+      run_weight_pass(context, pass, AddRows{phase});
     else
-      run_weight_pass(context, pass, AddCopies{grid});
+      run_weight_pass(context, pass, AddCopies{phase});
   });
   return kOk;
 }

@@ -1,4 +1,4 @@
-// Weights packed for `multiply`, and the workspace of the passes that walk a grid with them.
+// Weights packed for `multiply`, and the workspace of the passes that walk phases with them.
 #pragma once
 
 #include "conv2d_epilogue.h"
@@ -7,8 +7,8 @@ namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
 
 struct Pass {
-  Channels channels;
-  int64_t taps;         // of all grids
+  GroupChannels channels;
+  int64_t taps;         // of all phases
   const float* source;  // (N, source_H, source_W, source channels)
   const float* packed;  // (groups, column blocks, taps, source channels of a group, kTileColumns)
   const float* zeros;   // source channels of a group
@@ -24,7 +24,7 @@ PYCONV_INLINE int64_t point_chunks(int64_t points) {
   return ceil_div(points, kChunkTiles * kTileRows);
 }
 
-// Packs weight (KH, KW, C_in / groups, C_out) for the pass, taps in the order of the grids, columns beyond
+// Packs weight (KH, KW, C_in / groups, C_out) for the pass, taps in the order of the phases, columns beyond
 // the last filled with zeros. `transposed`: rows are output channels, columns input channels.
 PYCONV_INLINE void pack_weight(const Conv2dShape& s, const Pass& pass, const Tap* taps, const float* weight,
                                bool transposed, float* packed) {
@@ -69,10 +69,10 @@ struct PassWorkspace {
     packed_floats = s.groups * round_up(target, kTileColumns) * taps * source;
     zero_floats = round_up(source, 16);
     channels = round_up(s.groups * target, kTileColumns);
-    const int64_t grids = backward ? min(s.stride_h, s.H) * min(s.stride_w, s.W) : 1;
-    chunks = point_chunks(backward ? s.N * s.H * s.W : s.N * s.OH * s.OW) + grids;
+    const int64_t phases = backward ? min(s.stride_h, s.H) * min(s.stride_w, s.W) : 1;
+    chunks = point_chunks(backward ? s.N * s.H * s.W : s.N * s.OH * s.OW) + phases;
   }
-  Totals totals(void* memory) const {
+  ChunkTotals totals(void* memory) const {
     char* end = static_cast<char*>(memory) + (packed_floats + zero_floats) * 4;
     return {reinterpret_cast<double*>(end + taps * static_cast<int64_t>(sizeof(Tap))), chunks, channels};
   }
@@ -85,20 +85,20 @@ struct PassWorkspace {
 
 PYCONV_INLINE Pass make_pass(const Conv2dShape& s, bool backward) {
   Pass pass{};
-  pass.channels = backward ? Channels{s.groups, s.C_out / s.groups, s.C_in / s.groups}
-                           : Channels{s.groups, s.C_in / s.groups, s.C_out / s.groups};
+  pass.channels = backward ? GroupChannels{s.groups, s.C_out / s.groups, s.C_in / s.groups}
+                           : GroupChannels{s.groups, s.C_in / s.groups, s.C_out / s.groups};
   pass.taps = s.KH * s.KW;
   return pass;
 }
 
 PYCONV_INLINE void write_taps(const Conv2dShape& s, bool backward, Tap* taps) {
   for (int64_t t = 0; t < s.KH * s.KW; ++t) taps[t] = {};  // an image smaller than the stride leaves some unused
-  const auto ignore = [](const Grid&) {};
-  backward ? backward_input_grids(s, taps, ignore) : forward_grid(s, taps, ignore);
+  const auto ignore = [](const Phase&) {};
+  backward ? backward_input_phases(s, taps, ignore) : forward_phase(s, taps, ignore);
 }
 
-// Totals of chunks that no grid has are 0: merging them changes nothing.
-PYCONV_INLINE Totals cleared(const Totals& totals) {
+// Totals of chunks that no phase has are 0: merging them changes nothing.
+PYCONV_INLINE ChunkTotals cleared(const ChunkTotals& totals) {
   __builtin_memset(totals.rows, 0, static_cast<size_t>(totals.chunks * 2 * totals.channels) * sizeof(double));
   return totals;
 }

@@ -14,7 +14,7 @@ constexpr int kBlockPixels = 256;
 
 struct WeightPass {
   const Conv2dShape& s;
-  Channels channels;  // source: x's, target: dy's
+  GroupChannels channels;  // source: x's, target: dy's
   const BackwardWeightPass arguments;
   const float* x;
   int64_t pixels, parts, column_blocks;

@@ -10,7 +10,7 @@ namespace {
 
 // U[plane][column block][source channel][column]. `backward`: kernels turned by 180 degrees, channels swapped.
 template <class F>
-PYCONV_INLINE void transform_weight(const Geometry<F>& g, const Conv2dShape& s, const float* weight, bool backward,
+PYCONV_INLINE void transform_weight(const Tiling<F>& g, const Conv2dShape& s, const float* weight, bool backward,
                                     float* U) {
   const int64_t column_vecs = g.target_row() / kVecFloats;
   const auto one = [&](int64_t k, int64_t c, const Vec(&w)[3][3]) PYCONV_LANES_BODY {
@@ -69,7 +69,7 @@ template <class F>
 struct Chunks {
   int64_t runs, splits;
 
-  explicit Chunks(const Geometry<F>& g) {
+  explicit Chunks(const Tiling<F>& g) {
     constexpr int64_t kEnough = 16, kBlocksInRow = 8;  // a run prefetches from block to block
     runs = max(1, min(g.blocks(), max(kEnough, g.blocks() / kBlocksInRow)));
     splits = min(g.column_blocks(), ceil_div(num_threads(), runs));
@@ -82,13 +82,13 @@ struct Workspace {
   float *U, *zeros;
   double* totals;
 
-  Workspace(const Geometry<F>& g, void* memory) {
+  Workspace(const Tiling<F>& g, void* memory) {
     U = static_cast<float*>(memory);
     zeros = U + g.kPlanes * g.weight_plane();
     totals = reinterpret_cast<double*>(zeros + round_up(g.zeros(), 16));
   }
-  Totals sums(const Geometry<F>& g) const { return {totals, Chunks<F>(g).runs, g.target_row()}; }
-  static size_t bytes(const Geometry<F>& g) {
+  ChunkTotals sums(const Tiling<F>& g) const { return {totals, Chunks<F>(g).runs, g.target_row()}; }
+  static size_t bytes(const Tiling<F>& g) {
     const int64_t floats = g.kPlanes * g.weight_plane() + round_up(g.zeros(), 16) +
                            Chunks<F>(g).runs * ChannelSums::total_floats(g.target_row());
     return static_cast<size_t>(floats) * sizeof(float);
@@ -103,7 +103,7 @@ PYCONV_INLINE void finish_tile(const Epilogue& e, const TileOutput& t, const Cha
   Vec total{};
   if (t.first) for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY { total += square[i][j]; });
   const Vec mean = total / static_cast<float>(t.rows * t.columns);
-  typename Epilogue::template Channels<kWhole> channels(e, sums, t, mean);
+  typename Epilogue::template Finisher<kWhole> channels(e, sums, t, mean);
   for_pixels<kWhole, kOut>(t, [&](int64_t i, int64_t j) PYCONV_LANES_BODY {
     square[i][j] = channels.next(square[i][j], first + i * row + j * pixel);
   });
@@ -126,7 +126,7 @@ PYCONV_INLINE void finish_tile(const Epilogue& e, const TileOutput& t, const Cha
 }
 
 template <class F, class Epilogue>
-PYCONV_INLINE void transform_output(const Geometry<F>& g, const float* M, int64_t first, int64_t count,
+PYCONV_INLINE void transform_output(const Tiling<F>& g, const float* M, int64_t first, int64_t count,
                                     int64_t column, bool first_block, const ChannelSums& sums,
                                     const Epilogue& epilogue) {
   const int64_t plane = g.column_plane();
@@ -151,7 +151,7 @@ PYCONV_INLINE void transform_output(const Geometry<F>& g, const float* M, int64_
 
 // Pixels of the target in tiles [first, first + count).
 template <class F>
-PYCONV_INLINE int64_t pixels_of(const Geometry<F>& g, int64_t first, int64_t count) {
+PYCONV_INLINE int64_t pixels_of(const Tiling<F>& g, int64_t first, int64_t count) {
   if (g.OH % F::kOut == 0 && g.OW % F::kOut == 0) return count * F::kOut * F::kOut;
   int64_t pixels = 0;
   TileWalk<F> at(g, first);
@@ -161,12 +161,12 @@ PYCONV_INLINE int64_t pixels_of(const Geometry<F>& g, int64_t first, int64_t cou
 
 // `beside`, of the target's shape or null, is what the epilogue reads.
 template <class F, class Epilogue>
-void correlate(const Geometry<F>& geometry, const Workspace<F>& workspace, const float* U, const float* source,
-               const Normalization& input, const float* beside, const Epilogue& shared_epilogue) {
-  const Chunks<F> chunks(geometry);
-  __builtin_memset(workspace.zeros, 0, static_cast<size_t>(geometry.zeros()) * sizeof(float));
+void correlate(const Tiling<F>& tiling, const Workspace<F>& workspace, const float* U, const float* source,
+               const ScaleShift& input, const float* beside, const Epilogue& shared_epilogue) {
+  const Chunks<F> chunks(tiling);
+  __builtin_memset(workspace.zeros, 0, static_cast<size_t>(tiling.zeros()) * sizeof(float));
   parallel(chunks.runs * chunks.splits, [=, &shared_epilogue](int64_t chunk) {
-    const Geometry<F> g = geometry;  // copies that no store can alias
+    const Tiling<F> g = tiling;  // copies that no store can alias
     const Epilogue epilogue = shared_epilogue;
     const int64_t run = chunk / chunks.splits;
     const Range blocks = chunk_range(g.blocks(), chunks.runs, run);
@@ -207,7 +207,7 @@ void correlate(const Geometry<F>& geometry, const Workspace<F>& workspace, const
 
 template <class F>
 Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass) {
-  const Geometry<F> g(s, false);
+  const Tiling<F> g(s, false);
   const Workspace<F> workspace(g, context.workspace);
   const float* U = pass.prepared;
   if (!U) transform_weight(g, s, pass.weight, false, workspace.U), U = workspace.U;
@@ -218,7 +218,7 @@ Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& 
 
 template <class F>
 Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& pass) {
-  const Geometry<F> g(s, true);
+  const Tiling<F> g(s, true);
   const Workspace<F> workspace(g, context.workspace);
   transform_weight(g, s, pass.weight, true, workspace.U);
   with_epilogue(pass, g.N, {g.OH, g.OW, g.K}, workspace.sums(g), [&](const auto& epilogue) {
@@ -244,13 +244,13 @@ size_t workspace(const Conv2dShape& s, int out, Conv2dPass pass) {
 }
 
 void prepare(const Conv2dShape& s, int out, const float* weight, float* prepared) {
-  out == 4 ? transform_weight(Geometry<WinogradF4>(s, false), s, weight, false, prepared)
-           : transform_weight(Geometry<WinogradF2>(s, false), s, weight, false, prepared);
+  out == 4 ? transform_weight(Tiling<WinogradF4>(s, false), s, weight, false, prepared)
+           : transform_weight(Tiling<WinogradF2>(s, false), s, weight, false, prepared);
 }
 
 size_t prepared_bytes(const Conv2dShape& s, int out) {
-  const Geometry<WinogradF4> f4(s, false);
-  const Geometry<WinogradF2> f2(s, false);
+  const Tiling<WinogradF4> f4(s, false);
+  const Tiling<WinogradF2> f2(s, false);
   return static_cast<size_t>(out == 4 ? f4.kPlanes * f4.weight_plane() : f2.kPlanes * f2.weight_plane()) *
          sizeof(float);
 }

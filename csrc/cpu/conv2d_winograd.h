@@ -15,7 +15,7 @@ PYCONV_INLINE int64_t plane_stride(int64_t floats) {
 
 // A pass that correlates a source with 3x3 kernels: forward, or the input gradient with turned kernels.
 template <class F>
-struct Geometry {
+struct Tiling {
   static constexpr int kPlanes = F::kIn * F::kIn;
 
   int64_t N, H, W, C;  // source
@@ -23,7 +23,7 @@ struct Geometry {
   int64_t pad_top, pad_left;
   int64_t tiles_h, tiles_w, block;  // block: tiles transformed together
 
-  Geometry(const Conv2dShape& s, bool backward) {
+  Tiling(const Conv2dShape& s, bool backward) {
     N = s.N;
     H = backward ? s.OH : s.H;
     W = backward ? s.OW : s.W;
@@ -56,7 +56,7 @@ template <class F>
 struct TileWalk {
   int64_t n, h, w, end_h, end_w;
 
-  PYCONV_INLINE_MEMBER TileWalk(const Geometry<F>& g, int64_t tile)
+  PYCONV_INLINE_MEMBER TileWalk(const Tiling<F>& g, int64_t tile)
       : n(tile / (g.tiles_h * g.tiles_w)),
         h(tile / g.tiles_w % g.tiles_h * F::kOut),
         w(tile % g.tiles_w * F::kOut),
@@ -90,7 +90,7 @@ class Prefetch {
 // What the tiles [first, first + count) read of an image tensor whose tiles are `size` pixels high and wide,
 // edges apart: pixels in memory order.
 template <class F>
-PYCONV_INLINE Prefetch prefetch_tiles(const Geometry<F>& g, const float* tensor, int64_t H, int64_t W, int64_t C,
+PYCONV_INLINE Prefetch prefetch_tiles(const Tiling<F>& g, const float* tensor, int64_t H, int64_t W, int64_t C,
                                       int64_t size, int64_t first, int64_t count, int64_t steps) {
   const int64_t rows = g.tiles_h * g.N, from = min(rows, first / g.tiles_w),
                 to = min(rows, ceil_div(first + count, g.tiles_w));
@@ -165,7 +165,7 @@ struct InputScratch {
 
 // Tiles [first, first + count) of x, transformed: V[plane][tile][channel].
 template <class F>
-PYCONV_INLINE void transform_input(const Geometry<F>& g, const float* x, const Normalization& normalization,
+PYCONV_INLINE void transform_input(const Tiling<F>& g, const float* x, const ScaleShift& normalization,
                                    int64_t first, int64_t count, const InputScratch<F>& scratch, float* V) {
   const int64_t plane = g.source_plane(), row = g.source_row();
   const bool whole = g.C % kVecFloats == 0;

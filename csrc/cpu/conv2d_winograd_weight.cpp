@@ -9,7 +9,7 @@ namespace {
 // Partial sums: enough to keep many threads busy, few enough that adding them up (each n^2 / 9 times dweight)
 // costs little beside their blocks; a power of two, which few threads share out evenly.
 template <class F>
-PYCONV_INLINE int64_t weight_parts(const Geometry<F>& g) {
+PYCONV_INLINE int64_t weight_parts(const Tiling<F>& g) {
   const int64_t most = min(g.blocks() / 4, (int64_t{1} << 21) / (g.kPlanes * g.weight_plane()));
   int64_t parts = g.blocks() > 1 ? 2 : 1;
   while (parts < kMaxPartials && 2 * parts <= most) parts *= 2;
@@ -17,19 +17,19 @@ PYCONV_INLINE int64_t weight_parts(const Geometry<F>& g) {
 }
 
 template <class F>
-PYCONV_INLINE int64_t part_floats(const Geometry<F>& g) {
+PYCONV_INLINE int64_t part_floats(const Tiling<F>& g) {
   return g.kPlanes * g.weight_plane() + g.target_row();
 }
 
 template <class F>
-PYCONV_INLINE int64_t gradient_plane(const Geometry<F>& g) {
+PYCONV_INLINE int64_t gradient_plane(const Tiling<F>& g) {
   return plane_stride(g.block * g.target_row());
 }
 
 // dy's tiles transformed, channels of whole column blocks: D[plane][column block][tile][column]; their sums are
 // added to dbias (target_row).
 template <class F, bool kMade, bool kPooled>
-PYCONV_INLINE void transform_gradient(const Geometry<F>& g, const Conv2dGradient& gradient, int64_t first,
+PYCONV_INLINE void transform_gradient(const Tiling<F>& g, const Conv2dGradient& gradient, int64_t first,
                                       int64_t count, Range channels, float* D, float* dbias) {
   const int64_t plane = gradient_plane(g);
   const TargetShape target{g.OH, g.OW, g.K};
@@ -67,14 +67,14 @@ PYCONV_INLINE void transform_gradient(const Geometry<F>& g, const Conv2dGradient
 }
 
 template <class F, bool kMade, bool kPooled>
-PYCONV_INLINE void sum_parts(const Geometry<F>& geometry, const BackwardWeightPass& shared_pass, int64_t parts,
+PYCONV_INLINE void sum_parts(const Tiling<F>& tiling, const BackwardWeightPass& shared_pass, int64_t parts,
                              float* partials, const float* zeros) {
   // More threads than parts: they share the column blocks too, each with its own transform of x. This moves no
   // bits.
-  const int64_t splits = max(1, min(geometry.column_blocks(), num_threads() / max(1, parts)));
+  const int64_t splits = max(1, min(tiling.column_blocks(), num_threads() / max(1, parts)));
   parallel(parts * splits, [=](int64_t chunk) {
     const int64_t part = chunk / splits;
-    const Geometry<F> g = geometry;  // copies that no store can alias
+    const Tiling<F> g = tiling;  // copies that no store can alias
     const BackwardWeightPass pass = shared_pass;
     const Conv2dGradient gradient = pass.gradient;
     float* dU = partials + part * part_floats(g);
@@ -114,7 +114,7 @@ PYCONV_INLINE void sum_parts(const Geometry<F>& geometry, const BackwardWeightPa
 
 template <class F>
 Status run(const Context& context, const Conv2dShape& s, const BackwardWeightPass& pass) {
-  const Geometry<F> g(s, false);
+  const Tiling<F> g(s, false);
   const int64_t parts = weight_parts(g), stride = part_floats(g);
   float* partials = static_cast<float*>(context.workspace);
   float* zeros = partials + parts * stride;
@@ -158,7 +158,7 @@ Status run(const Context& context, const Conv2dShape& s, const BackwardWeightPas
 
 template <class F>
 size_t floats(const Conv2dShape& s) {
-  const Geometry<F> g(s, false);
+  const Tiling<F> g(s, false);
   return static_cast<size_t>(weight_parts(g) * part_floats(g) + g.zeros());
 }
 

@@ -19,7 +19,7 @@ constexpr int kTileColumns = kTileVecs * kVecFloats;
 constexpr int kMaxTaps = 64;
 
 // What one call of `multiply` works on. Columns beyond `columns` are computed and not stored.
-struct Tile {
+struct RegisterTile {
   const float* a[kMaxTaps][kTileRows];
   const float* b[kMaxTaps];  // (K, kTileColumns) packed
   int taps;
@@ -31,7 +31,7 @@ struct Tile {
 };
 
 template <int R, int V>
-void multiply(const Tile& tile, int64_t b_shift, int64_t column) {
+void multiply(const RegisterTile& tile, int64_t b_shift, int64_t column) {
   const int64_t columns = min(tile.columns - column, V * kVecFloats);
   const int64_t tail = columns - (V - 1) * kVecFloats;  // lanes of the last vector, 1 to kVecFloats
   Vec sum[R][V];
@@ -123,7 +123,7 @@ void outer(const Segments& segments, int64_t first_row, float* c) {
 
 // The instance for a number of rows known only at run time.
 template <int V, int R = kTileRows>
-PYCONV_INLINE void multiply_rows(int64_t rows, const Tile& tile, int64_t b_shift, int64_t column) {
+PYCONV_INLINE void multiply_rows(int64_t rows, const RegisterTile& tile, int64_t b_shift, int64_t column) {
   if constexpr (R > 1)
     if (rows < R) return multiply_rows<V, R - 1>(rows, tile, b_shift, column);
   multiply<R, V>(tile, b_shift, column);
@@ -137,7 +137,8 @@ PYCONV_INLINE void outer_rows(int64_t rows, const Segments& segments, int64_t fi
 }
 
 // Column blocks [first, last) of a tile; block i of b lies i * b_block floats further.
-PYCONV_INLINE void multiply_blocks(int64_t rows, const Tile& tile, int64_t b_block, int64_t first, int64_t last) {
+PYCONV_INLINE void multiply_blocks(int64_t rows, const RegisterTile& tile, int64_t b_block, int64_t first,
+                                   int64_t last) {
   for (int64_t block = first; block < last; ++block) {
     const int64_t column = block * kTileColumns;
     if (tile.columns - column > kVecFloats)

@@ -24,7 +24,7 @@ struct AvgPool2d {
   const float* x;
   float* y;
   PYCONV_DEVICE void operator()(int64_t i) const {
-    const Place at(i, s.OH, s.OW, s.C);
+    const Element at(i, s.OH, s.OW, s.C);
     const int64_t h = at.h * s.stride_h - s.pad_top, w = at.w * s.stride_w - s.pad_left;
     const Range kh = taps_inside(h, s.H, s.KH, 1), kw = taps_inside(w, s.W, s.KW, 1);
     float sum = 0;

@@ -58,7 +58,7 @@ struct CollectMoments {
 struct CollectProducts {
   int64_t C;
   const float *dy, *x, *mean;
-  Normalization closes;  // for its ReLU
+  ScaleShift closes;  // for its ReLU
   PYCONV_DEVICE Products operator()(int64_t c, int64_t begin, int64_t end) const {
     const float about = mean[c], scale = closes.relu ? closes.scale[c] : 0;
     const float shift = closes.relu ? closes.shift[c] : 1;
@@ -248,7 +248,7 @@ namespace {
 struct Normalize {
   int64_t C;
   const float* x;
-  Normalization n;
+  ScaleShift n;
   float* y;
   template <int kWidth, class Index>
   PYCONV_DEVICE void operator()(Index i) const {
@@ -275,8 +275,7 @@ struct Fold {
 
 }  // namespace
 
-Status normalize(const Context& context, const BatchNormShape& s, const float* x, const Normalization& n,
-                 float* y) {
+Status normalize(const Context& context, const BatchNormShape& s, const float* x, const ScaleShift& n, float* y) {
   return for_packs(context, s.M, s.C, Normalize{s.C, x, n, y}, x, n.scale, n.shift, y);
 }
 

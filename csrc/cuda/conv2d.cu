@@ -120,7 +120,7 @@ struct MakeGradient {
   }
 };
 
-Status forward(const Context& context, const Conv2dShape& s, const float* x, const Normalization& input,
+Status forward(const Context& context, const Conv2dShape& s, const float* x, const ScaleShift& input,
                const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue& epilogue,
                float* y) {
   const CorrelationWorkspace workspace(context, s, Conv2dPass::kForward);
@@ -180,13 +180,13 @@ Status backward_input(const Context& context, const Conv2dShape& s, const float*
 }
 
 Status backward_weight(const Context& context, const Conv2dShape& s, const Conv2dGradient& gradient,
-                       const float* x, const Normalization& input, float* dweight, float* dbias) {
+                       const float* x, const ScaleShift& input, float* dweight, float* dbias) {
   auto* sums = static_cast<float*>(context.workspace);
   const float* dy = gradient.d;
   const bool few = fits_few_channels(context, s) && is_aligned(gradient) && is_aligned(gradient.dy);
   if (gradient.dy || (is_made(gradient) && !few)) {
     if (!gradient.dy) return kNotFused;
-    const Normalization& n = gradient.normalization;
+    const ScaleShift& n = gradient.normalization;
     const Status status =
         for_packs(context, s.N * s.OH * s.OW, s.C_out, MakeGradient{gradient, s.OH, s.OW, s.C_out}, gradient.d,
                   gradient.argmax, gradient.y, gradient.coefficients, n.relu ? n.scale : nullptr,
@@ -260,7 +260,7 @@ size_t conv2d_prepared_bytes(const Context& context, const Conv2dShape& s) {
   return fits_3x3(context, s) ? packed_3x3_bytes(context, correlation_3x3(s)) : 0;
 }
 
-Status conv2d_fused(const Context& context, const Conv2dShape& s, const float* x, const Normalization& input,
+Status conv2d_fused(const Context& context, const Conv2dShape& s, const float* x, const ScaleShift& input,
                     const float* weight, const float* prepared, const float* bias, const Conv2dEpilogue& epilogue,
                     float* y) {
   return forward(context, s, x, input, weight, prepared, bias, epilogue, y);
@@ -272,7 +272,7 @@ Status conv2d_backward_input_fused(const Context& context, const Conv2dShape& s,
 }
 
 Status conv2d_backward_weight_fused(const Context& context, const Conv2dShape& s, const Conv2dGradient& gradient,
-                                    const float* x, const Normalization& input, float* dweight, float* dbias) {
+                                    const float* x, const ScaleShift& input, float* dweight, float* dbias) {
   return backward_weight(context, s, gradient, x, input, dweight, dbias);
 }
 

@@ -56,7 +56,7 @@ struct Correlate {
 
   Correlation3x3 s;
   const float* x;
-  Normalization input;
+  ScaleShift input;
   const uint32_t* packed;
   Epilogue epilogue;
   int tiles, blocks;
@@ -227,7 +227,7 @@ int parts_3x3(const Correlation3x3& s) {
   });
 }
 
-Status correlate_3x3(const Context& context, const Correlation3x3& s, const float* x, const Normalization& input,
+Status correlate_3x3(const Context& context, const Correlation3x3& s, const float* x, const ScaleShift& input,
                      const void* packed, const Epilogue& epilogue) {
   return with_math(context, [&](auto math) {
     return with_share(s, [&](auto share) {

@@ -29,14 +29,14 @@ size_t packed_3x3_bytes(const Context&, const Correlation3x3&);
 Status pack_3x3(const Context&, const Correlation3x3&, bool turned, const float* weight, void* packed);
 // Blocks along the pixels: each writes a part of the sums that the epilogue takes.
 int parts_3x3(const Correlation3x3&);
-Status correlate_3x3(const Context&, const Correlation3x3&, const float* x, const Normalization& input,
+Status correlate_3x3(const Context&, const Correlation3x3&, const float* x, const ScaleShift& input,
                      const void* packed, const Epilogue&);
 
 // ---- conv2d_3x3_weight.cu
 // sums (parts, 9 * C_in + 1, C_out): dweight, and dbias in the last row, of each part of the pixels.
 int backward_weight_3x3_parts(const Correlation3x3&);
 Status backward_weight_3x3(const Context&, const Correlation3x3&, const float* dy, const float* x,
-                           const Normalization& input, float* sums);
+                           const ScaleShift& input, float* sums);
 
 // ---- conv2d_few_channels.cu: as above.
 int parts_few_channels(const Correlation3x3&);

@@ -79,7 +79,7 @@ struct BackwardWeight3x3 {
 
   Correlation3x3 s;
   const float *dy, *x;
-  Normalization input;
+  ScaleShift input;
   float* sums;  // (parts, 9 * C + 1, K)
   int tiles, parts;
 
@@ -190,7 +190,7 @@ int backward_weight_3x3_parts(const Correlation3x3& s) {
 }
 
 Status backward_weight_3x3(const Context& context, const Correlation3x3& s, const float* dy, const float* x,
-                           const Normalization& input, float* sums) {
+                           const ScaleShift& input, float* sums) {
   const int parts = backward_weight_3x3_parts(s);
   const auto with = [&](auto math, auto tile, auto columns) {
     using Kernel = BackwardWeight3x3<decltype(math), decltype(tile), decltype(columns)::value>;

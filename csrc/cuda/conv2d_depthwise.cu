@@ -19,7 +19,7 @@ struct DepthwiseForward {
   Epilogue epilogue;
   template <int kWidth, class Index>
   PYCONV_DEVICE void operator()(Index i) const {
-    const Place at(i, s.OH, s.OW, s.C_out);
+    const Element at(i, s.OH, s.OW, s.C_out);
     const int64_t top = int64_t{at.h} * s.stride_h - s.pad_top, left = int64_t{at.w} * s.stride_w - s.pad_left;
     Pack<kWidth> sum{};
     for (int64_t kh = 0; kh < s.KH; ++kh)
@@ -41,7 +41,7 @@ struct DepthwiseBackwardInput {
   float* dx;
   template <int kWidth, class Index>
   PYCONV_DEVICE void operator()(Index i) const {
-    const Place at(i, s.H, s.W, s.C_in);
+    const Element at(i, s.H, s.W, s.C_in);
     Pack<kWidth> sum{};
     for (int64_t kh = 0; kh < s.KH; ++kh)
       for (int64_t kw = 0; kw < s.KW; ++kw) {
@@ -72,7 +72,7 @@ struct DepthwiseBackwardWeight {
     const int64_t pixels = s.N * s.OH * s.OW, end = pixels * (part + 1) / parts;
     float mine[kTaps + 1] = {};  // the last is dbias
     for (int64_t i = pixels * part / parts + thread_index() / kColumns; i < end && c < s.C_out; i += kRows) {
-      const Place at(i, s.OH, s.OW, 1);
+      const Element at(i, s.OH, s.OW, 1);
       const float d = dy[i * s.C_out + c];
       const int64_t top = at.h * s.stride_h - s.pad_top, left = at.w * s.stride_w - s.pad_left;
       mine[kTaps] += d;

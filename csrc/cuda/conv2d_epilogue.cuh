@@ -16,7 +16,7 @@ enum class Takes { kNothing, kMoments, kProducts };
 struct Epilogue {
   const float* bias = nullptr;
   int32_t relu = 0;
-  Normalization output{};
+  ScaleShift output{};
   float* y = nullptr;  // null: pooled alone
   float* pooled = nullptr;
   uint8_t* argmax = nullptr;
@@ -25,7 +25,7 @@ struct Epilogue {
   double* parts = nullptr;  // of the sums, one a block along x
   // for products
   const float *x = nullptr, *mean = nullptr;
-  Normalization closes{};
+  ScaleShift closes{};
 };
 
 namespace {

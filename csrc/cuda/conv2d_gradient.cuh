@@ -44,7 +44,7 @@ PYCONV_DEVICE Pack<kWidth> gradient_at(const Conv2dGradient& g, int64_t C, int64
 
 // Whether gradient_at<4> can be asked.
 inline bool is_aligned(const Conv2dGradient& g) {
-  const Normalization& n = g.normalization;
+  const ScaleShift& n = g.normalization;
   return is_aligned(g.d) && is_aligned(g.argmax) && is_aligned(g.y) && is_aligned(g.coefficients) &&
          (!n.relu || (is_aligned(n.scale) && is_aligned(n.shift)));
 }

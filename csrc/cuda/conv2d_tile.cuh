@@ -163,7 +163,7 @@ struct Bfloat16 {
 // outside the image stays 0. kStride: words from a pixel to the next.
 template <class Math, int kThreads, class T, int kStride>
 PYCONV_DEVICE void convert_halo(uint32_t* to, const float* landed, const TilePlace& place, const Correlation3x3& s,
-                                const Normalization& input, int c) {
+                                const ScaleShift& input, int c) {
   constexpr int kVectors = kChannels / 4;
   const int vector = own_vector<kVectors>(), channel = c + 4 * vector;
   const bool normalizes = input.scale && channel < s.C;

@@ -15,9 +15,9 @@ namespace {
 
 // Element i of an (N, H, W, C) array.
 template <class Index>
-struct Place {
+struct Element {
   Index n, h, w, c;
-  PYCONV_DEVICE Place(Index i, int64_t H, int64_t W, int64_t C) {
+  PYCONV_DEVICE Element(Index i, int64_t H, int64_t W, int64_t C) {
     c = i % static_cast<Index>(C), i /= static_cast<Index>(C);
     w = i % static_cast<Index>(W), i /= static_cast<Index>(W);
     h = i % static_cast<Index>(H), n = i / static_cast<Index>(H);

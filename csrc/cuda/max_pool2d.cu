@@ -13,7 +13,7 @@ struct MaxPool2d {
   float* y;
   Index* argmax;  // may be null
   PYCONV_DEVICE void operator()(int64_t i) const {
-    const Place at(i, s.OH, s.OW, s.C);
+    const Element at(i, s.OH, s.OW, s.C);
     const int64_t h = at.h * s.stride_h - s.pad_top, w = at.w * s.stride_w - s.pad_left;
     const Range kh = taps_inside(h, s.H, s.KH, s.dilation_h), kw = taps_inside(w, s.W, s.KW, s.dilation_w);
     float best = bits_as_float(0xff800000u);
@@ -50,7 +50,7 @@ struct MaxPool2dSigned {
   uint8_t* argmax;  // may be null
   template <int kWidth, class Index>
   PYCONV_DEVICE void operator()(Index i) const {
-    const Place at(i, OH, OW, C);
+    const Element at(i, OH, OW, C);
     const int64_t first = (at.n * H + 2 * at.h) * W + 2 * at.w;
     Pack<kWidth> values[4], best;
     Pack<kWidth, uint8_t> taps;

@@ -19,7 +19,7 @@ PYCONV_DEVICE Range taps_inside(int64_t start, int64_t size, int64_t kernel, int
 // Sums term(oh, ow, output element, tap) over the windows that see input element i, in order.
 template <class Term>
 PYCONV_DEVICE float gather_windows(const Pool2dShape& s, int64_t i, const Term& term) {
-  const Place at(i, s.H, s.W, s.C);
+  const Element at(i, s.H, s.W, s.C);
   const int64_t row = at.h + s.pad_top, column = at.w + s.pad_left;
   const auto first = [](int64_t place, int64_t kernel, int64_t stride, int64_t dilation) {
     const int64_t before = place - dilation * (kernel - 1);
