@@ -21,6 +21,7 @@ class Optimizer(Configurable):
     """
 
     slots = ()
+    takes_whole_parameters = False  # `update` is then called on one after another, in its own shape
     settable = ()
     iterations = Checked(integer, least=0)
 
@@ -55,6 +56,10 @@ class Optimizer(Configurable):
                 f"[{op}] learning_rate follows {self._learning_rate!r} and cannot be set{to}; give the "
                 "optimizer a number to let callbacks change it"
             )
+
+    def split(self, parameters):
+        """Return [(optimizer, parameters that it updates), ...]."""
+        return [(self, list(parameters))]
 
     def hyper(self):
         """Return what the kernel needs for the next step: float32 (4,)."""

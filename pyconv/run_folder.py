@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from pyconv import checkpoint
-from pyconv.models import load_model
 
 
 class RunFolder:
@@ -157,22 +156,6 @@ class RunFolder:
                 file.unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
-
-
-def open_model(path, weights=None):
-    """Return (file, model, run) of a run folder or of a model's file; run is None for a file in no run."""
-    path = Path(path)
-    if path.is_dir() or not (path.is_file() or path.suffix == ".safetensors"):
-        run = RunFolder.open(path)
-        file = run.choose(weights)
-    else:
-        if weights:
-            raise ValueError(f"[run] {path} is one model, expected a run folder with --weights {weights}")
-        file, run = path, None
-        with contextlib.suppress(OSError, ValueError):  # a config.json of something else
-            run = RunFolder.open(path.parent)
-    with checkpoint.reading(file):
-        return file, load_model(file), run
 
 
 _LOCK = ".lock"

@@ -1,13 +1,11 @@
 """Models as files: one `.safetensors` with the architecture, the weights and the training's state."""
 
-import json
 import os
 
 import numpy as np
 
 from pyconv import arguments, checkpoint
-from pyconv.attributes import answering
-from pyconv.engine.fitting import Position
+from pyconv.engine.position import Position
 from pyconv.serialization import deserialize, serialize
 
 # Begins the names of the optimizer's arrays. No parameter's name does: it begins with a layer's, which is not
@@ -40,43 +38,6 @@ def load_weights(model, path):
     assign(named_parameters(model), arrays, "load_weights", f" ({os.fspath(path)})")
 
 
-@answering
-def load_model(path):
-    """Read what `Sequential.save` wrote: architecture, weights and, if compiled, the training's state.
-
-    `path` may be a run's folder too: its best model is read.
-    """
-    path = arguments.path(path, "path", "load_model")
-    if os.path.isdir(path):
-        from pyconv.run_folder import RunFolder
-
-        path = RunFolder.open(path).choose()
-    arrays, metadata = checkpoint.load(path)
-    if "model" not in metadata:
-        raise checkpoint.CheckpointError(
-            f"[load_model] {path} holds weights alone; build the model and give them to load_weights"
-        )
-    with checkpoint.reading(path):
-        return _restored(arrays, metadata)
-
-
-def model_from_json(text):
-    """Build the model that `Sequential.to_json` described, with new weights."""
-    if not isinstance(text, (str, bytes, bytearray)):
-        raise TypeError(f"[model_from_json] text is {arguments.shown(text)}, expected JSON as text")
-    try:
-        parts = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"[model_from_json] text is not JSON: {error}") from None
-    return _from_description(parts)
-
-
-def rebuild(arrays, metadata, device):
-    """Return the model that `contents` describes, on `device`: what unpickling calls."""
-    model = _restored(arrays, metadata)
-    return model if device == "cpu" else model.to(device)
-
-
 def description(model):
     """Return a model's architecture as a JSON-ready dict."""
     parts = {**serialize(model), "input_shape": model.input_shape}
@@ -84,16 +45,15 @@ def description(model):
     return {**parts, "frozen": frozen} if frozen else parts
 
 
-def _restored(arrays, metadata):
-    """Return the model of a file's contents."""
-    model = _from_description(metadata["model"])
+def restored(arrays, metadata, kind):
+    """Return the model of a file's contents; `kind` is the class of all models."""
+    model = from_description(metadata["model"], kind)
     set_training_state(model, arrays, metadata.get("training"))
     return model
 
 
-def _from_description(parts):
-    from pyconv.models import Sequential
-
+def from_description(parts, kind):
+    """Return the model that `description` described."""
     shape, frozen = (
         (parts.get(name) for name in ("input_shape", "frozen")) if isinstance(parts, dict) else (None,) * 2
     )
@@ -102,8 +62,8 @@ def _from_description(parts):
         model = deserialize(
             {name: value for name, value in parts.items() if name in ("class_name", "config")}
         )
-    if not isinstance(model, Sequential):
-        raise ValueError(f"[model_from_json] expected a Sequential, got {arguments.kind_of(model)}")
+    if not isinstance(model, kind):
+        raise ValueError(f"[model_from_json] expected a model, got {arguments.kind_of(model)}")
     if shape is not None:
         model.build(shape)
     layers = dict(_walk(model))
@@ -119,22 +79,23 @@ def _from_description(parts):
 def training_state(model):
     """Return (arrays, state): weights and optimizer slots; JSON-ready settings and counters, or None."""
     arrays = {name: array.copy() for name, array in _weights(model).items()}
-    if model.optimizer is None:
+    trainer = model.trainer
+    if trainer.optimizer is None:
         return arrays, None
     names = {id(parameter): name for name, parameter in named_parameters(model).items()}
-    for slot, parameter, values in model.slot_arrays():
+    for slot, parameter, values in trainer.slot_arrays():
         arrays[f"{_SLOTS}{slot}/{names[id(parameter)]}"] = values.numpy().copy()
     return arrays, {
-        "optimizer": serialize(model.optimizer),
-        "optimizer_state": model.optimizer.get_state(),
+        "optimizer": serialize(trainer.optimizer),
+        "optimizer_state": trainer.optimizer.get_state(),
         "slots": _SLOTS,
-        "loss": serialize(model.loss),
-        "metrics": list(model.metric_names),
-        "fuse": model.fuse,
-        "position": model.position.get_state(),
-        "seed": model.seed,
-        "passes": model.passes,
-        "single_steps": model.single_steps,
+        "loss": serialize(trainer.loss),
+        "metrics": list(trainer.metric_names),
+        "fuse": trainer.fuse,
+        "position": trainer.position.get_state(),
+        "seed": trainer.seed,
+        "passes": trainer.passes,
+        "single_steps": trainer.single_steps,
     }
 
 
@@ -148,18 +109,29 @@ def set_training_state(model, arrays, state):
         return
     optimizer, loss = deserialize(state["optimizer"]), deserialize(state["loss"])
     model.compile(optimizer, loss, state["metrics"], fuse=state.get("fuse", True))
-    model.optimizer.set_state(state["optimizer_state"])
-    model.position = Position.from_state(state["position"])
-    model.set_seed(state.get("seed", model.seed))
-    passes, single_steps = state.get("passes", model.position.epoch + 1), state.get("single_steps", 0)
-    model.passes = arguments.integer(passes, "passes", "load_model", least=0)
-    model.single_steps = arguments.integer(single_steps, "single_steps", "load_model", least=0)
-    model.prepare_training()
+    trainer = model.trainer
+    trainer.optimizer.set_state(state["optimizer_state"])
+    trainer.position = Position.from_state(state["position"])
+    model.set_seed(state.get("seed", trainer.seed))
+    passes, single_steps = state.get("passes", trainer.position.epoch + 1), state.get("single_steps", 0)
+    trainer.passes = arguments.integer(passes, "passes", "load_model", least=0)
+    trainer.single_steps = arguments.integer(single_steps, "single_steps", "load_model", least=0)
+    trainer.prepare()
     names = {id(parameter): name for name, parameter in named.items()}
-    for slot, parameter, values in model.slot_arrays():
+    for slot, parameter, values in trainer.slot_arrays():
         saved = arrays.get(f"{slots}{slot}/{names[id(parameter)]}")
         if saved is not None:  # saved before the first step: the slots start at 0
             values.assign(saved)
+
+
+def set_weights(model, weights):
+    """Write all parameters from a list of arrays, all or none."""
+    named = named_parameters(model)
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(f"[set_weights] weights is {arguments.kind_of(weights)}, expected a list of arrays")
+    if len(weights) != len(named):
+        raise ValueError(f"[set_weights] the model has {len(named)} weights, got {len(weights)}")
+    assign(named, dict(zip(named, weights, strict=True)), "set_weights")
 
 
 def assign(named, values, op, source=""):

@@ -7,9 +7,9 @@ import pytest
 
 import pyconv
 from pyconv import _core, layers
+from pyconv.engine.batch import Batch
 from pyconv.engine.plan import Plan
 from pyconv.engine.trace import _OUTPUTS, Buffer, Trace
-from pyconv.engine.training import Batch, FlatParameters, Totals, new_rng, training_plan
 from pyconv.models import Sequential
 
 
@@ -31,18 +31,7 @@ def traced_training(chain, batch=3, shape=(8, 8, 2)):
     model = Sequential(chain)
     model.build(shape)
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
-    flat = FlatParameters(model.trainable_parameters, model.optimizer.slots)
-    return training_plan(
-        model.layers,
-        Batch(batch, shape, "float32"),
-        model.loss,
-        (batch,),
-        Totals(),
-        model.optimizer,
-        flat,
-        model.hyper,
-        new_rng(),
-    )
+    return model.trainer.training_plan(Batch(batch, shape, "float32"), (batch,))
 
 
 def assert_reads_see_their_writes(plan):

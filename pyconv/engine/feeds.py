@@ -9,8 +9,8 @@ keyed by. A pass goes through the data once: where an epoch is as long, they cou
 import numpy as np
 
 from pyconv import _core, arguments
+from pyconv.engine.batch import Batch
 from pyconv.engine.data import as_images, as_targets, is_array
-from pyconv.engine.training import Batch
 from pyconv.philox import permutation
 
 

@@ -7,6 +7,7 @@ records them, which runs in one go from there on.
 import numpy as np
 
 from pyconv import _core
+from pyconv.engine import changes
 from pyconv.engine.trace import Buffer
 
 _ALIGNMENT = 64
@@ -37,7 +38,8 @@ class Plan:
     def __init__(self, trace, outputs, epilogue=None, updates=()):
         self.calls, self.inputs = [*trace.constants, *trace.calls], trace.inputs
         self._constants, self._updates = len(trace.constants), updates
-        self._parameters, self._version = set(), None  # what the constants were computed from
+        self._parameters = set()
+        self._seen = self._version = None  # what the constants were computed from
         named = {**trace.inputs, **outputs}
         pinned = [*named.values(), *(b for call in trace.constants for b in call.buffers(written=True))]
         for buffer in pinned:
@@ -58,14 +60,20 @@ class Plan:
 
     def run(self):
         """Run all calls; constants only where a parameter has changed."""
-        if self._constants:
-            version = sum(parameter.version for parameter in self._parameters)
-            if version != self._version:
-                self._program.run(0, self._constants)
-                self._version = version
+        if self._constants and self._seen != changes.values.value:
+            self._refresh_constants()
         self._program.run(self._constants)
         for parameter in self._updates:
             parameter.version += 1
+        if self._updates:
+            changes.values.bump()
+
+    def _refresh_constants(self):
+        seen = changes.values.value
+        version = sum(parameter.version for parameter in self._parameters)
+        if version != self._version:
+            self._program.run(0, self._constants)
+        self._seen, self._version = seen, version
 
     def time(self):
         """Run all calls and return (op, layer name, seconds) of each."""

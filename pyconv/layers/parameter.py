@@ -5,6 +5,7 @@ import numpy as np
 from pyconv import _core
 from pyconv.arguments import kind_of, shown
 from pyconv.attributes import Guarded
+from pyconv.engine import changes
 
 
 class Parameter(Guarded):
@@ -40,7 +41,12 @@ class Parameter(Guarded):
     def assign(self, value):
         """Write `value`, of the parameter's shape."""
         self.tensor.assign(self.checked(value))
+        self.changed()
+
+    def changed(self):
+        """Say that the values are other ones now."""
         self.version += 1
+        changes.values.bump()
 
     def checked(self, value, op="assign"):
         """Return `value` as float32 of the parameter's shape. Raises TypeError and ValueError."""
@@ -51,6 +57,7 @@ class Parameter(Guarded):
         tensor.copy_from(self.tensor)
         self.tensor = tensor
         self.moves += 1
+        changes.structure.bump()
 
     def __getstate__(self):
         """Return what a copy or a pickle needs: the values alone, wherever they lie."""

@@ -18,13 +18,11 @@ class Residual(Layer):
         self.shortcut = _branch(shortcut, "shortcut")
         if not self.layers:
             raise ValueError("[Residual] layers is empty, expected at least one layer")
-        if len({id(layer) for layer in self.children}) < len(self.children):
-            raise ValueError("[Residual] one layer is in layers and shortcut twice, expected each once")
         self.declare_input(input_shape)
 
     @property
     def children(self):
-        return (*self.layers, *self.shortcut)
+        return tuple(dict.fromkeys([*self.layers, *self.shortcut]))
 
     def output_shape(self, input_shape):
         main, other = (chain_shape(branch, input_shape) for branch in (self.layers, self.shortcut))
@@ -39,7 +37,7 @@ class Residual(Layer):
         for branch in (self.layers, self.shortcut):
             shape = input_shape
             for layer in branch:
-                place = layer.ensure_built(shape, seed=self._seed, place=place)
+                place = max(place, layer.ensure_built(shape, seed=self._seed, place=place))
                 shape = tuple(layer.output_shape(shape))
         self._next_place = place
 
