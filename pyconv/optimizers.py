@@ -49,6 +49,10 @@ class Optimizer(Configurable):
             self.expect_settable_rate(op, f" to {rate!r}")
         self._learning_rate = number(rate, "learning_rate", op, least=0, also="a LearningRateSchedule")
 
+    def count_step(self):
+        """Count a step taken; quicker than setting `iterations`, which is checked."""
+        vars(self)["iterations"] += 1
+
     def expect_settable_rate(self, op, to=""):
         """Raise TypeError where the learning rate follows a schedule, and cannot be set."""
         if isinstance(self._learning_rate, LearningRateSchedule):

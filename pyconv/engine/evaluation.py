@@ -3,6 +3,7 @@
 import numpy as np
 
 from pyconv import _core
+from pyconv.engine import changes
 from pyconv.engine.batch import Batch
 from pyconv.engine.data import is_array
 from pyconv.engine.feeds import image_batches
@@ -39,8 +40,11 @@ def evaluate(trainer, feed, callbacks, stop=None):
 
 def outputs(trainer, x):
     """Return the outputs for a batch: a view that the next one overwrites. The caller has its turn."""
-    trainer.build_for(x.shape[1:], "predict")
-    plan = trainer.prediction_plan(Batch(len(x), x.shape[1:], x.dtype.name, trainer.device))
+    def find():
+        trainer.build_for(x.shape[1:], "predict")
+        return trainer.prediction_plan(Batch(len(x), x.shape[1:], x.dtype.name, trainer.device))
+
+    plan = trainer.plans.again((x.shape, x.dtype, changes.structure.value), find)
     plan["x"].assign(x)
     plan.run()
     return plan["y"].numpy()

@@ -1,10 +1,9 @@
 """The training loop: epochs and steps, callbacks, interruption, and the search for a NaN's source."""
 
 import contextlib
+import math
 import signal
 import threading
-
-import numpy as np
 
 from pyconv import arguments
 from pyconv.engine.position import Position
@@ -92,8 +91,10 @@ def _run_epoch(trainer, feed, position, callbacks, seed):
                 if most > 1:
                     totals.remember(len(taken) - 1)
             logs = {}
-            if len(taken) == most or callbacks._reads_batch():
+            read = callbacks._reads_batch()
+            if read or len(taken) == most:
                 _settle(trainer, taken, position, step)
+            if read:
                 logs = totals.means(trainer.metric_names, trainer.network.penalised)
             callbacks.on_train_batch_end(step - 1, logs)
             if trainer.interrupted or trainer.stop_training:
@@ -128,7 +129,7 @@ class Step:
         trainer.flat.assign_hyper()
         plan.run()
         trainer.totals.count += batch.size
-        trainer.optimizer.iterations += 1
+        trainer.optimizer.count_step()
 
     def first_not_finite(self, trainer):
         """Compute the batch again; return the call that gave the first NaN or infinity, or None."""
@@ -146,8 +147,8 @@ def read_losses(trainer, steps):
     """Fetch the sums after `steps`, all since they were last read; raise FloatingPointError for a NaN."""
     trainer.totals.read()
     loss, penalty = trainer.totals.loss, trainer.totals.penalty
-    if np.isfinite(loss):
-        if not np.isfinite(penalty):
+    if math.isfinite(loss):
+        if not math.isfinite(penalty):
             raise FloatingPointError(
                 f"[fit] the L2 penalty is {penalty} at {steps[-1].where}: its coefficient is huge"
             )

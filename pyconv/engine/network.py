@@ -12,6 +12,21 @@ class Node(NamedTuple):
     reads: tuple
 
 
+class _Key:
+    """A tuple whose hash is computed once: a look-up hashes it again and again."""
+
+    __slots__ = ("_hash", "_parts")
+
+    def __init__(self, parts):
+        self._parts, self._hash = parts, hash(parts)
+
+    def __hash__(self):
+        return self._hash
+
+    def __eq__(self, other):
+        return self is other or (isinstance(other, _Key) and self._parts == other._parts)
+
+
 class Network:
     """Nodes in an order in which each reads only what is there already. It never changes.
 
@@ -103,7 +118,7 @@ class Network:
     @property
     def key(self):
         """What plans depend on besides shapes: where it differs they are made anew."""
-        return self._kept("key", lambda: tuple(layer.plan_key for layer in self.layers))
+        return self._kept("key", lambda: _Key(tuple(layer.plan_key for layer in self.layers)))
 
     def _kept(self, name, compute):
         """Return what `compute` returns, computed anew once a layer has changed."""
