@@ -35,13 +35,13 @@ def load_weights(model, path):
     arrays, metadata = checkpoint.load(arguments.path(path, "path", "load_weights"))
     slots = _slots_prefix(metadata.get("training"))
     arrays = {name: array for name, array in arrays.items() if not (slots and name.startswith(slots))}
-    assign(named_parameters(model), arrays, "load_weights", f" ({os.fspath(path)})")
+    assign(model.network.named_parameters(), arrays, "load_weights", f" ({os.fspath(path)})")
 
 
 def description(model):
     """Return a model's architecture as a JSON-ready dict."""
     parts = {**serialize(model), "input_shape": model.input_shape}
-    frozen = [path for path, layer in _walk(model) if not layer.trainable]
+    frozen = [path for path, layer in model.network.walk() if not layer.trainable]
     return {**parts, "frozen": frozen} if frozen else parts
 
 
@@ -66,7 +66,7 @@ def from_description(parts, kind):
         raise ValueError(f"[model_from_json] expected a model, got {arguments.kind_of(model)}")
     if shape is not None:
         model.build(shape)
-    layers = dict(_walk(model))
+    layers = dict(model.network.walk())
     if frozen is not None and not isinstance(frozen, list):
         raise ValueError(f"[model_from_json] frozen is {arguments.shown(frozen)}, expected a list of layers")
     for path in frozen or ():
@@ -82,7 +82,7 @@ def training_state(model):
     trainer = model.trainer
     if trainer.optimizer is None:
         return arrays, None
-    names = {id(parameter): name for name, parameter in named_parameters(model).items()}
+    names = {id(parameter): name for name, parameter in model.network.named_parameters().items()}
     for slot, parameter, values in trainer.slot_arrays():
         arrays[f"{_SLOTS}{slot}/{names[id(parameter)]}"] = values.numpy().copy()
     return arrays, {
@@ -102,7 +102,7 @@ def training_state(model):
 def set_training_state(model, arrays, state):
     """Restore what `training_state` returned."""
     slots = _slots_prefix(state)
-    named = named_parameters(model)
+    named = model.network.named_parameters()
     weights = {name: array for name, array in arrays.items() if not (slots and name.startswith(slots))}
     assign(named, weights, "load_weights")
     if state is None:
@@ -126,7 +126,7 @@ def set_training_state(model, arrays, state):
 
 def set_weights(model, weights):
     """Write all parameters from a list of arrays, all or none."""
-    named = named_parameters(model)
+    named = model.network.named_parameters()
     if not isinstance(weights, (list, tuple)):
         raise TypeError(f"[set_weights] weights is {arguments.kind_of(weights)}, expected a list of arrays")
     if len(weights) != len(named):
@@ -164,20 +164,6 @@ def assign(named, values, op, source=""):
         parameter.assign(value)
 
 
-def named_parameters(model):
-    """Return a built model's parameters by the names that files use, `layer/parameter`, in order."""
-    named = {}
-    for path, layer in _walk(model):
-        for parameter in layer.parameters:
-            name = f"{path}/{parameter.name}"
-            if name in named:
-                raise ValueError(
-                    f"[{path}] two parameters are named {parameter.name!r}, expected names that differ"
-                )
-            named[name] = parameter
-    return named
-
-
 def checked(path):
     """Return a path to write a model to. Raises ValueError unless it ends in .safetensors."""
     suffix = os.path.splitext(arguments.path(path, "path", "save"))[1]
@@ -188,25 +174,13 @@ def checked(path):
     return path
 
 
-def _walk(model):
-    """Yield (path, layer) of each layer and those inside, as files name them: "dense", "residual/0"."""
-
-    def visit(layer, path):
-        yield path, layer
-        for number, child in enumerate(layer.children):
-            yield from visit(child, f"{path}/{number}")
-
-    for layer in model.layers:
-        yield from visit(layer, layer.name)
-
-
 def _slots_prefix(state):
     """Return what begins the names of the optimizer's arrays in a file; None where there are none."""
     return state.get("slots", _OLD_SLOTS) if isinstance(state, dict) else None
 
 
 def _weights(model):
-    return {name: parameter.numpy() for name, parameter in named_parameters(model).items()}
+    return {name: parameter.numpy() for name, parameter in model.network.named_parameters().items()}
 
 
 def _first_few(names):

@@ -116,6 +116,7 @@ CALLS = {
     "Normalization": (layers.Normalization, {"mean": 1, "variance": 2}),
     "ReLU": (layers.ReLU, {}),
     "Add": (layers.Add, {}),
+    "ByName": (optimizers.ByName, {"rules": {"*": "sgd"}}),
     "Residual": (layers.Residual, {"layers": [layers.ReLU()]}),
     "Softmax": (layers.Softmax, {}),
     "Dense.__call__": (method(layers.Dense, "__call__", units=3), {"x": np.ones((2, 3), np.float32)}),

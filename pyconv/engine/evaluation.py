@@ -40,6 +40,7 @@ def evaluate(trainer, feed, callbacks, stop=None):
 
 def outputs(trainer, x):
     """Return the outputs for a batch: a view that the next one overwrites. The caller has its turn."""
+
     def find():
         trainer.build_for(x.shape[1:], "predict")
         return trainer.prediction_plan(Batch(len(x), x.shape[1:], x.dtype.name, trainer.device))

@@ -49,11 +49,11 @@ class Group:
 
 
 class FlatParameters:
-    """All groups. An optimizer step is one call for each, as a rule."""
+    """All groups of the parameters `named` (name -> Parameter). A step is one call for each, as a rule."""
 
-    def __init__(self, parameters, optimizer, device="cpu"):
+    def __init__(self, named, optimizer, device="cpu"):
         self.groups, self.hyper = [], []
-        for part, chosen in optimizer.split(parameters):
+        for part, chosen in optimizer.split(named):
             hyper = _core.empty((4,), "float32", device)
             self.hyper.append((part, hyper))
             ordered = sorted(chosen, key=lambda p: p.l2)  # stable: the model's order within a coefficient

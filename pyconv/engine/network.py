@@ -100,8 +100,32 @@ class Network:
 
     @property
     def parameters(self):
-        """All parameters, in order."""
-        return [p for layer in self.layers for p in layer.all_parameters]
+        """All parameters, in order, each once."""
+        return list(dict.fromkeys(p for layer in self.layers for p in layer.all_parameters))
+
+    def walk(self):
+        """Yield (path, layer) of each layer and those inside, as files name them: "dense", "residual/0"."""
+
+        def visit(layer, path):
+            yield path, layer
+            for number, child in enumerate(layer.children):
+                yield from visit(child, f"{path}/{number}")
+
+        for layer in self.layers:
+            yield from visit(layer, layer.name)
+
+    def named_parameters(self):
+        """Return all parameters by the names that files use, `layer/parameter`, in order."""
+        named = {}
+        for path, layer in self.walk():
+            for parameter in layer.parameters:
+                name = f"{path}/{parameter.name}"
+                if name in named:
+                    raise ValueError(
+                        f"[{path}] two parameters are named {parameter.name!r}, expected names that differ"
+                    )
+                named[name] = parameter
+        return named
 
     @property
     def trainable_parameters(self):

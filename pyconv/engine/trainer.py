@@ -122,7 +122,9 @@ class Trainer:
         if self.flat is None or not self.flat.holds(wanted):
             for slot, parameter, values in self.slot_arrays():
                 self._slots[slot, parameter] = values.numpy().copy()
-            self.flat = FlatParameters(wanted, self.optimizer, self.device)
+            names = {parameter: name for name, parameter in self.network.named_parameters().items()}
+            named = {names[parameter]: parameter for parameter in wanted}
+            self.flat = FlatParameters(named, self.optimizer, self.device)
             for slot, parameter, values in self.slot_arrays():
                 saved = self._slots.pop((slot, parameter), None)
                 if saved is not None:
