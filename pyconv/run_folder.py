@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from pyconv import checkpoint
+from pyconv import checkpoint, saving
 
 
 class RunFolder:
@@ -78,10 +78,15 @@ class RunFolder:
                 if new and not self.last.exists():
                     self._remove(made)
 
+    def save(self, model, config, callbacks):
+        """Write last.safetensors in one step: what `Model.save` writes, the callbacks' states, the config."""
+        arrays, metadata = saving.contents(model)
+        checkpoint.save(self.last, arrays, {**metadata, "callbacks": callbacks, "run": config})
+
     def load(self):
         """Return (arrays, metadata) of last.safetensors: metadata has model, training, callbacks and run."""
         arrays, metadata = checkpoint.load(self.last)
-        for name in ("model", "training", "callbacks", "run"):
+        for name in (*saving.CONTENTS, "callbacks", "run"):
             if not isinstance(metadata.get(name), dict):
                 raise checkpoint.CheckpointError(
                     f"[run] {self.last} is no training's state: it has no {name}"

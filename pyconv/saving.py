@@ -11,6 +11,7 @@ from pyconv.serialization import deserialize, serialize
 # Begins the names of the optimizer's arrays. No parameter's name does: it begins with a layer's, which is not
 # empty and holds no "/".
 _SLOTS = "/optimizer/"
+CONTENTS = "model", "training"  # of a file's metadata; of a compiled model both are there
 _OLD_SLOTS = "optimizer/"  # in files of version 0.1.0's first days, where a layer could be called so
 
 
@@ -22,7 +23,7 @@ def save(model, path):
 def contents(model):
     """Return (arrays, metadata), what `save` writes of a built model."""
     arrays, state = training_state(model)
-    return arrays, {"model": description(model), "training": state}
+    return arrays, dict(zip(CONTENTS, (description(model), state), strict=True))
 
 
 def save_weights(model, path):

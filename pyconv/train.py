@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import os
 import shlex
 import sys
@@ -278,9 +277,7 @@ class SaveLast(callbacks.Callback):
 
     def save(self):
         """Write model, training state, the other callbacks' states and the config, in one step."""
-        arrays, state = self.model.training_state()
-        metadata = {"model": json.loads(self.model.to_json()), "training": state, "run": self._config}
-        checkpoint.save(self._run.last, arrays, {**metadata, "callbacks": self._others.get_state()})
+        self._run.save(self.model, self._config, self._others.get_state())
         self._saved = True
         if self._run.config != self._config:
             self._run.config = self._config
