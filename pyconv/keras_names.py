@@ -131,7 +131,6 @@ SHORT = {
 }
 
 _AUGMENTATION = "pyconv.Augmentation, the argument augment of fit"
-_NAMES_OF_ACCURACY = 'its name, metrics=["accuracy"]'
 
 INSTEAD = {
     "": {
@@ -173,8 +172,6 @@ INSTEAD = {
     },
     "optimizers": {"schedules": "pyconv.schedules"},
     "metrics": {
-        "Accuracy": _NAMES_OF_ACCURACY,
-        "Metric": _NAMES_OF_ACCURACY,
         "CategoricalAccuracy": 'its name, metrics=["categorical_accuracy"]',
         "categorical_accuracy": 'its name, metrics=["categorical_accuracy"]',
         "SparseCategoricalAccuracy": 'its name, metrics=["sparse_categorical_accuracy"]',

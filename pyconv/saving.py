@@ -6,6 +6,7 @@ import numpy as np
 
 from pyconv import arguments, checkpoint
 from pyconv.engine.position import Position
+from pyconv.metrics import Accuracy
 from pyconv.serialization import deserialize, serialize
 
 # Begins the names of the optimizer's arrays. No parameter's name does: it begins with a layer's, which is not
@@ -91,7 +92,7 @@ def training_state(model):
         "optimizer_state": trainer.optimizer.get_state(),
         "slots": _SLOTS,
         "loss": serialize(trainer.loss),
-        "metrics": list(trainer.metric_names),
+        "metrics": [_described(name, metric) for name, metric in trainer.metrics.items()],
         "fuse": trainer.fuse,
         "position": trainer.position.get_state(),
         "seed": trainer.seed,
@@ -109,10 +110,11 @@ def set_training_state(model, arrays, state):
     if state is None:
         return
     optimizer, loss = deserialize(state["optimizer"]), deserialize(state["loss"])
-    model.compile(optimizer, loss, state["metrics"], fuse=state.get("fuse", True))
+    model.compile(optimizer, loss, deserialize(state["metrics"]), fuse=state.get("fuse", True))
     trainer = model.trainer
     trainer.optimizer.set_state(state["optimizer_state"])
     trainer.position = Position.from_state(state["position"])
+    _fit_sums(trainer)
     model.set_seed(state.get("seed", trainer.seed))
     passes, single_steps = state.get("passes", trainer.position.epoch + 1), state.get("single_steps", 0)
     trainer.passes = arguments.integer(passes, "passes", "load_model", least=0)
@@ -123,6 +125,20 @@ def set_training_state(model, arrays, state):
         saved = arrays.get(f"{slots}{slot}/{names[id(parameter)]}")
         if saved is not None:  # saved before the first step: the slots start at 0
             values.assign(saved)
+
+
+def _fit_sums(trainer):
+    """See that the position has a sum for the loss, each metric and the penalty."""
+    sums, expected = trainer.position.sums, len(trainer.metrics) + 2
+    if sums and not trainer.metrics and len(sums) == 3:  # files from before had one for accuracy always
+        trainer.position.sums = sums = [sums[0], sums[2]]
+    if sums and len(sums) != expected:
+        raise ValueError(f"[load_model] position has {len(sums)} sums, expected {expected}")
+
+
+def _described(name, metric):
+    """Return a metric as files have it: accuracy by its name in the logs, others with their settings."""
+    return name if type(metric) is Accuracy else serialize(metric)
 
 
 def set_weights(model, weights):

@@ -23,7 +23,7 @@ def evaluate(trainer, feed, callbacks, stop=None):
             logs = {}
             if callbacks._reads_test_batch():
                 totals.read()
-                logs = totals.means(trainer.metric_names, False)
+                logs = totals.means(False)
             callbacks.on_test_batch_end(step, logs)
             if stop and stop():
                 return None
@@ -31,9 +31,9 @@ def evaluate(trainer, feed, callbacks, stop=None):
             for parameter in trainer.network.trainable_parameters:
                 if parameter.l2:
                     scale = parameter.l2 * totals.count
-                    _core.sum_of_squares(parameter.tensor, scale=scale, total=totals["penalty"])
+                    _core.sum_of_squares(parameter.tensor, scale=scale, total=totals.penalty)
             totals.read()
-        logs = totals.means(trainer.metric_names, trainer.network.penalised)
+        logs = totals.means(trainer.network.penalised)
         callbacks.on_test_end(logs)
         return logs
 

@@ -47,7 +47,7 @@ def fit(trainer, feed, *, epochs, start, callbacks, validate, schedule, seed):
                 position = _run_epoch(trainer, feed, position, callbacks, seed)
                 if trainer.interrupted:
                     break
-                logs = trainer.totals.means(trainer.metric_names, trainer.network.penalised)
+                logs = trainer.totals.means(trainer.network.penalised)
                 if validate and schedule.holds(position.epoch):
                     validation = validate()
                     if validation is None:  # a resumed training starts with it
@@ -95,7 +95,7 @@ def _run_epoch(trainer, feed, position, callbacks, seed):
             if read or len(taken) == most:
                 _settle(trainer, taken, position, step)
             if read:
-                logs = totals.means(trainer.metric_names, trainer.network.penalised)
+                logs = totals.means(trainer.network.penalised)
             callbacks.on_train_batch_end(step - 1, logs)
             if trainer.interrupted or trainer.stop_training:
                 break
@@ -146,7 +146,7 @@ class Step:
 def read_losses(trainer, steps):
     """Fetch the sums after `steps`, all since they were last read; raise FloatingPointError for a NaN."""
     trainer.totals.read()
-    loss, penalty = trainer.totals.loss, trainer.totals.penalty
+    loss, penalty = trainer.totals.sums[0], trainer.totals.sums[-1]
     if math.isfinite(loss):
         if not math.isfinite(penalty):
             raise FloatingPointError(

@@ -9,7 +9,7 @@ class Position:
     `first_pass`: see `feeds`; random draws are keyed by the pass.
     """
 
-    def __init__(self, epoch=0, step=0, sums=(0.0, 0.0, 0.0), count=0, first_pass=0):
+    def __init__(self, epoch=0, step=0, sums=None, count=0, first_pass=0):
         self.epoch = epoch
         self.step = step
         self.sums = sums
@@ -21,14 +21,14 @@ class Position:
         return {
             "epoch": self.epoch,
             "step": self.step,
-            "sums": [float(s).hex() for s in self.sums],
+            "sums": self.sums and [float(s).hex() for s in self.sums],
             "count": self.count,
             "first_pass": self.first_pass,
         }
 
     @classmethod
     def from_state(cls, state):
-        sums = [float.fromhex(s) for s in state["sums"]]
+        sums = state["sums"] and [float.fromhex(s) for s in state["sums"]]
         epoch, step, count = (
             arguments.integer(state[name], name, "position", least=0) for name in ("epoch", "step", "count")
         )

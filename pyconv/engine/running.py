@@ -148,7 +148,7 @@ def train_on_batch(model, x, y, return_dict):
             where = f"step {trainer.optimizer.iterations + 1}"
             step = fitting.Step(trainer, batch, target_shape, fill, where=where, draw=draw, seed=trainer.seed)
             fitting.read_losses(trainer, [step])
-            logs = trainer.totals.means(trainer.metric_names, trainer.network.penalised)
+            logs = trainer.totals.means(trainer.network.penalised)
     return logs if return_dict else _values(trainer, logs)
 
 

@@ -29,7 +29,7 @@ class Trainer:
         self.network = network
         self.seed = seed
         self.optimizer = self.loss = None
-        self.metric_names = ()
+        self.metrics = {}  # name in the logs -> Metric
         self.fuse = True
         self.position = Position()
         self.passes = self.single_steps = 0  # over data, and by train_on_batch, ever: what draws are keyed by
@@ -51,7 +51,12 @@ class Trainer:
         self.network = network
         self.plans.clear()
 
-    def compile(self, optimizer, loss, metric_names, fuse):
+    @property
+    def metric_names(self):
+        """What the metrics are logged as."""
+        return tuple(self.metrics)
+
+    def compile(self, optimizer, loss, metrics, fuse):
         """Choose what training minimises and how. A new optimizer's state starts anew."""
         owner = _OWNERS.get(optimizer)
         if owner is not None and owner() is not self:
@@ -62,7 +67,8 @@ class Trainer:
         _OWNERS[optimizer] = weakref.ref(self)
         if optimizer is not self.optimizer:
             self.flat, self._slots = None, {}
-        self.optimizer, self.loss, self.metric_names, self.fuse = optimizer, loss, metric_names, fuse
+        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, fuse
+        self.totals, self._spare_totals = Totals(metrics, self.device), []
         self.position = Position()
         self.warned = False
         self.plans.clear()
@@ -99,7 +105,7 @@ class Trainer:
 
     def _make_state(self, device):
         """Make what kernels read and write beside parameters, on `device`."""
-        self.totals, self._spare_totals = Totals(device), []
+        self.totals, self._spare_totals = Totals(self.metrics, device), []
         self.rng = _core.from_numpy(to_rng_state(0, 0, 0)).to(device)
         self.device = device
 
@@ -157,7 +163,7 @@ class Trainer:
     def borrowed_totals(self):
         """Lend sums to one evaluation: several may run side by side."""
         with self.turns:
-            totals = self._spare_totals.pop() if self._spare_totals else Totals(self.device)
+            totals = self._spare_totals.pop() if self._spare_totals else Totals(self.metrics, self.device)
         totals.restore()
         yield totals
         with self.turns:
@@ -200,7 +206,8 @@ class Trainer:
 
     def _make_evaluation(self, batch, target_shape, totals):
         trace = Trace(training=False, device=batch.device)
-        _trace_loss(trace, self.network.trace(trace, batch.trace(trace)), self.loss, target_shape, totals)
+        y = self.network.trace(trace, batch.trace(trace))
+        _trace_loss(trace, y, self.loss, self.metrics, target_shape, totals)
         if self.fuse:
             fuse(trace)
         return Plan(trace, {})
@@ -210,23 +217,23 @@ class Trainer:
         totals, flat = self.totals, self.flat
         trace = Trace(training=True, gradients=flat.gradients(), rng=self.rng, device=batch.device)
         y = self.network.trace(trace, batch.trace(trace))
-        trace.backward(*_trace_loss(trace, y, self.loss, target_shape, totals))
+        trace.backward(*_trace_loss(trace, y, self.loss, self.metrics, target_shape, totals))
         if fused:
             fuse(trace)
         for group in flat.groups:
             if group.l2:
                 scale = group.l2 * batch.size
-                trace.call("sum_of_squares", x=group.weight, scale=scale, total=totals["penalty"])
+                trace.call("sum_of_squares", x=group.weight, scale=scale, total=totals.penalty)
 
         def step():
             for group in flat.groups:
-                group.update(totals["loss"])
+                group.update(totals.loss)
 
         return Plan(trace, {}, epilogue=step, updates=self.network.parameters)
 
 
-def _trace_loss(trace, y, loss, target_shape, totals):
-    """Add loss and accuracy of the output `y`; return the logits and, in training, their gradient."""
+def _trace_loss(trace, y, loss, metrics, target_shape, totals):
+    """Add loss and metrics of the output `y`; return the logits and, in training, their gradient."""
     last = trace.calls[-1]
     if loss.from_logits:
         logits = y
@@ -241,8 +248,8 @@ def _trace_loss(trace, y, loss, target_shape, totals):
     trace.layer = None
     target = trace.input("target", target_shape, "int32" if len(target_shape) == 1 else "float32")
     rows = y.shape[:1]
-    correct = trace.call("accuracy", scores=logits, target=target, correct=trace.buffer(rows))
-    trace.call("sum", x=correct, total=totals["correct"])
+    for name, metric in metrics.items():
+        trace.call("sum", x=metric.trace(trace, logits, target), total=totals.metric(name))
     losses, dlogits = trace.buffer(rows), trace.buffer(y.shape) if trace.training else None
     trace.call(
         "softmax_cross_entropy",
@@ -253,5 +260,5 @@ def _trace_loss(trace, y, loss, target_shape, totals):
         loss=losses,
         dlogits=dlogits,
     )
-    trace.call("sum", x=losses, total=totals["loss"])
+    trace.call("sum", x=losses, total=totals.loss)
     return logits, dlogits

@@ -7,7 +7,7 @@ from pyconv.attributes import Checked, answering
 from pyconv.engine import running
 from pyconv.engine.batch import Batch
 from pyconv.engine.trainer import Trainer
-from pyconv.metrics import resolve as resolve_metrics
+from pyconv.metrics import named as named_metrics
 from pyconv.models.graph import network_between
 from pyconv.models.structure import Structure
 from pyconv.serialization import serialize
@@ -52,7 +52,7 @@ class Model(Structure):
 
     optimizer = _kept_by_trainer("optimizer", "What updates the parameters; None before `compile`.")
     loss = _kept_by_trainer("loss", "What `fit` minimises; None before `compile`.")
-    metric_names = _kept_by_trainer("metric_names", "What accuracy is logged as.")
+    metric_names = _kept_by_trainer("metric_names", "What the metrics are logged as.")
     fuse = _kept_by_trainer("fuse", "Whether one pass over memory does the work of several layers.")
     device = _kept_by_trainer("device", 'Where it computes: "cpu" or "cuda".')
     seed = _kept_by_trainer("seed", "What its random draws are keyed by.")
@@ -128,7 +128,7 @@ class Model(Structure):
         Raises ValueError for an optimizer that another model was compiled with, RuntimeError during `fit`.
         """
         self.trainer.expect_idle("compile")
-        optimizer, loss, metrics = optimizers.get(optimizer), losses.get(loss), resolve_metrics(metrics)
+        optimizer, loss, metrics = optimizers.get(optimizer), losses.get(loss), named_metrics(metrics)
         fuse = arguments.flag(fuse, "fuse", "compile")
         serialize([optimizer, loss])  # what cannot be saved is refused now, and not after an epoch
         self.trainer.compile(optimizer, loss, metrics, fuse)
