@@ -274,6 +274,7 @@ def test_every_public_class_and_function_is_walked():
         "Callback",
     }
     bases |= {
+        "Callback",
         "CallbackList",
         "History",
         "l2",
