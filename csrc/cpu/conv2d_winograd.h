@@ -2,7 +2,8 @@
 // to n x n planes V[plane][tile][channel], which meet their counterparts plane by plane in matrix products.
 #pragma once
 
-#include "conv2d.h"
+#include "conv2d_tile.h"
+#include "gemm.h"
 #include "winograd.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA::winograd {
@@ -38,6 +39,7 @@ struct Tiling {
     // Measured on Zen 4: what keeps the planes in a 1 MB L2; whole tiles of the products.
     block = round_up(C > 128 ? 16 : 32, kTileRows);
   }
+  TargetShape target() const { return {N, OH, OW, K}; }
   int64_t tiles() const { return N * tiles_h * tiles_w; }
   int64_t blocks() const { return ceil_div(tiles(), block); }
   int64_t source_row() const { return round_up(C, kVecFloats); }  // floats of a tile in a plane of V
@@ -218,7 +220,10 @@ PYCONV_INLINE void transform_input(const Tiling<F>& g, const float* x, const Sca
 
 }  // namespace
 
-// Of backward_weight's workspace.
-size_t weight_gradient_floats(const Conv2dShape&, int out);
+// ---- conv2d_winograd_weight.cpp: a row's functions. Workspaces are in bytes.
+void backward_weight_f2x2(const Context&, const Conv2dShape&, const BackwardWeightPass&);
+void backward_weight_f4x4(const Context&, const Conv2dShape&, const BackwardWeightPass&);
+size_t weight_workspace_f2x2(const Conv2dShape&);
+size_t weight_workspace_f4x4(const Conv2dShape&);
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::winograd

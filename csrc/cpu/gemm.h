@@ -18,6 +18,9 @@ constexpr int kTileVecs = 2;
 constexpr int kTileColumns = kTileVecs * kVecFloats;
 constexpr int kMaxTaps = 64;
 
+// What a band of column blocks may take of the L2, 256 KB: packed weights, or sums.
+constexpr int64_t kBandFloats = 1 << 16;
+
 // What one call of `multiply` works on. Columns beyond `columns` are computed and not stored.
 struct RegisterTile {
   const float* a[kMaxTaps][kTileRows];
