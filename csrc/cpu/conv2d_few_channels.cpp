@@ -7,38 +7,6 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA::few_channels {
 namespace {
 
-// y (R, kTileColumns) = sum over kernel rows of a (R pixels, `pixel` floats apart) b (K, kTileColumns).
-template <int R>
-void multiply_row(const float* a, int64_t a_row, int64_t rows, int64_t pixel, int64_t K, const float* b, float* y,
-                  int64_t y_pixel) {
-  Vec sum[R][kTileVecs] = {};
-  for (int64_t kh = 0; kh < rows; ++kh, a += a_row) {
-    const float* p = a;
-    for (int64_t k = 0; k < K; ++k, ++p, b += kTileColumns) {
-      Vec row[kTileVecs];
-      PYCONV_UNROLL
-      for (int v = 0; v < kTileVecs; ++v) row[v] = load(b + v * kVecFloats);
-      PYCONV_UNROLL
-      for (int r = 0; r < R; ++r) {
-        const Vec value = broadcast(p[r * pixel]);
-        PYCONV_UNROLL
-        for (int v = 0; v < kTileVecs; ++v) sum[r][v] += value * row[v];
-      }
-    }
-  }
-  PYCONV_UNROLL
-  for (int r = 0; r < R; ++r) {
-    PYCONV_UNROLL
-    for (int v = 0; v < kTileVecs; ++v) store(y + r * y_pixel + v * kVecFloats, sum[r][v]);
-  }
-}
-template <int R = kTileRows, class... Arguments>
-PYCONV_INLINE void multiply_row_part(int64_t count, const Arguments&... arguments) {
-  if constexpr (R > 1)
-    if (count < R) return multiply_row_part<R - 1>(count, arguments...);
-  multiply_row<R>(arguments...);
-}
-
 // A row of x, `width` pixels from pixel `first` on; 0 outside the image, and everywhere where `in` is null.
 PYCONV_INLINE void copy_padded(const float* in, int64_t first, int64_t W, int64_t width, int64_t C, float* out) {
   const int64_t begin = in ? min(width, max(0, -first)) : width,
@@ -120,8 +88,8 @@ PYCONV_INLINE void run_rows(const Conv2dShape& s, const Buffers& buffers, Range 
     for (int64_t c = 0; c < buffers.target_row; c += kTileColumns) {
       const float* b = weights + c * s.KH * run;
       for (int64_t w = 0; w < s.OW; w += kTileRows)
-        multiply_row_part(min(kTileRows, s.OW - w), source + w * pixel, buffers.source_row, s.KH, pixel, run, b,
-                          products + w * buffers.target_row + c, buffers.target_row);
+        multiply_strided_rows(min(kTileRows, s.OW - w), source + w * pixel, pixel, s.KH, buffers.source_row, run,
+                              b, products + w * buffers.target_row + c, buffers.target_row);
     }
     finish_row(epilogue, products, buffers.target_row, n, oh, row == rows.begin, sums);
     epilogue.end_block(sums, 0, buffers.target_row, s.OW);

@@ -193,8 +193,8 @@ void correlate(const Tiling<F>& tiling, const Workspace<F>& workspace, const flo
           for (int64_t t = 0; t < count; t += kTileRows) {
             ahead.step();
             read.step();
-            multiply_plane_rows(min(kTileRows, count - t), a + t * g.source_row(), g.source_row(), b, g.C,
-                                y + t * kTileColumns);
+            multiply_strided_rows(min(kTileRows, count - t), a + t * g.source_row(), g.source_row(), 1, 0, g.C, b,
+                                  y + t * kTileColumns, kTileColumns);
           }
         }
         transform_output(g, M, first, count, column * kTileColumns, block == blocks.begin, sums, epilogue);

@@ -101,35 +101,6 @@ PYCONV_INLINE Prefetch prefetch_tiles(const Tiling<F>& g, const float* tensor, i
                 : Prefetch(nullptr, nullptr, steps);
 }
 
-// One product of a block: y (rows, kTileColumns) = a (rows, K) b (K, kTileColumns), whole vectors.
-template <int R>
-void multiply_plane(const float* a, int64_t a_row, const float* b, int64_t K, float* y) {
-  Vec sum[R][kTileVecs] = {};
-  for (int64_t k = 0; k < K; ++k, ++a, b += kTileColumns) {
-    Vec row[kTileVecs];
-    PYCONV_UNROLL
-    for (int v = 0; v < kTileVecs; ++v) row[v] = load(b + v * kVecFloats);
-    PYCONV_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Vec value = broadcast(a[r * a_row]);
-      PYCONV_UNROLL
-      for (int v = 0; v < kTileVecs; ++v) sum[r][v] += value * row[v];
-    }
-  }
-  PYCONV_UNROLL
-  for (int r = 0; r < R; ++r) {
-    PYCONV_UNROLL
-    for (int v = 0; v < kTileVecs; ++v) store(y + r * kTileColumns + v * kVecFloats, sum[r][v]);
-  }
-}
-template <int R = kTileRows>
-PYCONV_INLINE void multiply_plane_rows(int64_t rows, const float* a, int64_t a_row, const float* b, int64_t K,
-                                       float* y) {
-  if constexpr (R > 1)
-    if (rows < R) return multiply_plane_rows<R - 1>(rows, a, a_row, b, K, y);
-  multiply_plane<R>(a, a_row, b, K, y);
-}
-
 // A tile's source square by pointers: its first column, the ones between, its last one; rows and columns outside
 // the image point to zeros, and so does the normalisation's shift there.
 template <class F>
