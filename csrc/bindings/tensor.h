@@ -12,6 +12,7 @@
 #include "../shapes.h"
 #include "../sizes.h"
 #include "arguments.h"
+#include "dlpack.h"
 
 namespace pyconv {
 
@@ -36,13 +37,27 @@ struct Tensor {
 
 using OptionalTensor = std::optional<Tensor>;
 
-size_t item_bytes(DType dtype);
-const char* dtype_name(DType dtype);
+// The element types, in the order of DType.
+struct DTypeInfo {
+  const char* name;  // as NumPy's
+  size_t bytes;
+  uint8_t dlpack_code;
+};
+constexpr DTypeInfo kDTypes[] = {{"float32", 4, dlpack::kFloat}, {"uint8", 1, dlpack::kUInt},
+                                 {"int32", 4, dlpack::kInt},     {"int64", 8, dlpack::kInt},
+                                 {"uint32", 4, dlpack::kUInt},   {"float64", 8, dlpack::kFloat}};
+const DTypeInfo& info(DType dtype);
+inline const char* dtype_name(DType dtype) {
+  return info(dtype).name;
+}
 DType dtype_of(const std::string& name, const char* op = "Tensor");  // throws py::type_error
 std::string shape_text(const Shape& shape);
 
 // Throws where a size is negative, or the elements are more than kMostElements.
 void check_extents(const char* op, const char* name, const Shape& shape);
+
+// The strides of a contiguous array whose elements take `item` units each.
+Shape contiguous_strides(const Shape& shape, int64_t item);
 
 // A new tensor. Throws for what check_extents refuses, and OutOfMemory; both name the op and its argument.
 Tensor empty(Shape shape, DType dtype = DType::kFloat32, const Backend* device = nullptr,
@@ -60,6 +75,14 @@ inline Tensor on_host(const Tensor& tensor) {
 // Writes `from` into `to`, wherever the two lie.
 void copy(const Tensor& to, const Tensor& from);
 
-void bind_tensor(py::module_& module);
+// ---- arrays of other libraries (dlpack.cpp): `__dlpack__`, `__dlpack_device__`, from_dlpack, and CUDA's
+// interface.
+py::capsule dlpack_of(const Tensor& tensor, const py::object& stream, const py::object& max_version,
+                      const py::object& device, const py::object& copy);
+py::tuple dlpack_device_of(const Tensor& tensor);
+Tensor from_dlpack(const py::object& array);
+py::dict cuda_array_interface(const Tensor& tensor);
+
+void bind_tensor(py::module_& module);  // tensor_class.cpp
 
 }  // namespace pyconv

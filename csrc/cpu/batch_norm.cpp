@@ -190,7 +190,7 @@ Status batch_norm(const Context& context, const BatchNormShape& s, const float* 
                                        running_variance, mean,       rstd,  folded.scale, folded.shift};
   for (int64_t c = 0; c < s.C; ++c) {
     const double total = folded.total(0, c), m = total / static_cast<double>(max(1, s.M));
-    write_sums(statistics, c, s.M, total, folded.total(1, c));
+    write_moments(statistics, c, s.M, total, folded.total(1, c));
     folded.mean[c] = mean[c];
     folded.shift[c] = shift_about_mean(statistics, c, m);
   }

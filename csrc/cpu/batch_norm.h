@@ -9,7 +9,7 @@ namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
 
 // From the sums of x and x^2 over M rows of channel c.
-PYCONV_INLINE void write_sums(const BatchNormStatistics& s, int64_t c, int64_t M, double sum, double squares) {
+PYCONV_INLINE void write_moments(const BatchNormStatistics& s, int64_t c, int64_t M, double sum, double squares) {
   const double count = static_cast<double>(max(1, M)), mean = sum / count;
   const double variance = squares / count - mean * mean;
   write_statistics(s, c, M, mean, variance < 0 ? 0 : variance);
@@ -54,12 +54,6 @@ struct ChannelSums {
     }
   }
 };
-
-// Adds the chunks' totals up in order, into the first one's.
-PYCONV_INLINE void merge_totals(double* totals, int64_t chunks, int64_t channels) {
-  for (int64_t chunk = 1; chunk < chunks; ++chunk)
-    for (int64_t i = 0; i < 2 * channels; ++i) totals[i] += totals[chunk * 2 * channels + i];
-}
 
 }  // namespace
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA

@@ -1,10 +1,8 @@
-// Which algorithm computes a convolution: the only place that chooses, by shape and by what was asked for.
+// Which algorithm computes a convolution: the only place that chooses, by the shape and by what was asked for.
 #include "conv2d.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
-
-enum class Choice { kDirect, kIm2col, kFewChannels, kDepthwise, kWinogradF2, kWinogradF4, kUnfit };
 
 // The cost of Winograd's F(out x out, 3 x 3), in products for each pixel of the target and pair of channels, of
 // which direct convolution takes 9. Measured on Zen 4 (docs/performance.md): transforming the image costs a third
@@ -18,93 +16,62 @@ double winograd_cost(const Conv2dShape& s, Conv2dPass pass, int64_t out, bool pr
   return ((out == 4 ? 1.35 : 1.2) * products + weights) / static_cast<double>(max(1, s.N * H * W));
 }
 
-Choice choose(const Context& context, const Conv2dShape& s, Conv2dPass pass, bool prepared = false) {
-  switch (context.algorithm) {
-    case Conv2dAlgorithm::kDirect:
-      return Choice::kDirect;
-    case Conv2dAlgorithm::kGemm:
-      return Choice::kIm2col;
-    case Conv2dAlgorithm::kWinogradF2x2:
-      return fits_winograd(s) ? Choice::kWinogradF2 : Choice::kUnfit;
-    case Conv2dAlgorithm::kWinogradF4x4:
-      return fits_winograd(s) ? Choice::kWinogradF4 : Choice::kUnfit;
-    case Conv2dAlgorithm::kAuto:
-      break;
-  }
-  if (s.groups == s.C_in && s.groups == s.C_out && s.groups > 1) return Choice::kDepthwise;
-  if (fits_winograd(s) && min(s.C_in, s.C_out) >= 16) {
+const Algorithm& fastest(const Conv2dShape& s, Conv2dPass pass, bool prepared) {
+  if (kDepthwise.fits(s)) return kDepthwise;
+  if (kWinogradF4x4.fits(s) && min(s.C_in, s.C_out) >= 16) {
     const double f4 = winograd_cost(s, pass, 4, prepared), f2 = winograd_cost(s, pass, 2, prepared);
-    if (f4 < 9 || f2 < 9) return f4 <= f2 ? Choice::kWinogradF4 : Choice::kWinogradF2;
+    if (f4 < 9 || f2 < 9) return f4 <= f2 ? kWinogradF4x4 : kWinogradF2x2;
   }
   // Below a vector's worth of channels the inner loop over one tap is too short: copy taps together.
   const int64_t source = (pass == Conv2dPass::kBackwardInput ? s.C_out : s.C_in) / s.groups;
-  if (source >= 8 || s.KH * s.KW == 1) return Choice::kDirect;
-  return pass == Conv2dPass::kForward && few_channels::fits(s) ? Choice::kFewChannels : Choice::kIm2col;
+  if (source >= 8 || s.KH * s.KW == 1) return kDirect;
+  return pass == Conv2dPass::kForward && kFewChannels.fits(s) ? kFewChannels : kIm2col;
+}
+
+// Null where the algorithm that was asked for does not fit the shape.
+const Algorithm* choose(const Context& context, const Conv2dShape& s, Conv2dPass pass, bool prepared = false) {
+  const Algorithm* asked = nullptr;
+  switch (context.algorithm) {
+    case Conv2dAlgorithm::kAuto:
+      return &fastest(s, pass, prepared);
+    case Conv2dAlgorithm::kDirect:
+      asked = &kDirect;
+      break;
+    case Conv2dAlgorithm::kGemm:
+      asked = &kIm2col;
+      break;
+    case Conv2dAlgorithm::kWinogradF2x2:
+      asked = &kWinogradF2x2;
+      break;
+    case Conv2dAlgorithm::kWinogradF4x4:
+      asked = &kWinogradF4x4;
+      break;
+  }
+  return asked->fits(s) ? asked : nullptr;
 }
 
 constexpr Status kUnfit{
     "algorithm winograd needs a 3x3 kernel, stride 1, dilation 1, groups 1 and padding of at most 2"};
 
-int tile_size(Choice choice) {
-  return choice == Choice::kWinogradF4 ? 4 : 2;
-}
-
 Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass) {
-  const Choice choice = choose(context, s, Conv2dPass::kForward, pass.prepared);
-  switch (choice) {
-    case Choice::kDirect:
-      return direct::forward(context, s, pass);
-    case Choice::kIm2col:
-      return im2col::forward(context, s, pass);
-    case Choice::kFewChannels:
-      return few_channels::forward(context, s, pass);
-    case Choice::kDepthwise:
-      return depthwise::forward(context, s, pass);
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      return winograd::forward(context, s, tile_size(choice), pass);
-    case Choice::kUnfit:
-      break;
-  }
-  return kUnfit;
+  const Algorithm* algorithm = choose(context, s, Conv2dPass::kForward, pass.prepared);
+  if (!algorithm) return kUnfit;
+  algorithm->forward(context, s, pass);
+  return kOk;
 }
 
 Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& pass) {
-  const Choice choice = choose(context, s, Conv2dPass::kBackwardInput);
-  switch (choice) {
-    case Choice::kDirect:
-      return direct::backward_input(context, s, pass);
-    case Choice::kIm2col:
-      return im2col::backward_input(context, s, pass);
-    case Choice::kDepthwise:
-      return depthwise::backward_input(context, s, pass);
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      return winograd::backward_input(context, s, tile_size(choice), pass);
-    case Choice::kFewChannels:
-    case Choice::kUnfit:
-      break;
-  }
-  return kUnfit;
+  const Algorithm* algorithm = choose(context, s, Conv2dPass::kBackwardInput);
+  if (!algorithm) return kUnfit;
+  algorithm->backward_input(context, s, pass);
+  return kOk;
 }
 
 Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& pass) {
-  const Choice choice = choose(context, s, Conv2dPass::kBackwardWeight);
-  switch (choice) {
-    case Choice::kDirect:
-      return direct::backward_weight(context, s, pass);
-    case Choice::kIm2col:
-      return im2col::backward_weight(context, s, pass);
-    case Choice::kDepthwise:
-      return depthwise::backward_weight(context, s, pass);
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      return winograd::backward_weight(context, s, tile_size(choice), pass);
-    case Choice::kFewChannels:
-    case Choice::kUnfit:
-      break;
-  }
-  return kUnfit;
+  const Algorithm* algorithm = choose(context, s, Conv2dPass::kBackwardWeight);
+  if (!algorithm) return kUnfit;
+  algorithm->backward_weight(context, s, pass);
+  return kOk;
 }
 
 }  // namespace
@@ -127,73 +94,35 @@ Status conv2d_backward_weight(const Context& context, const Conv2dShape& s, cons
 }
 
 size_t conv2d_workspace(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
-  const Choice choice = choose(context, s, pass, context.weights_are_prepared);
-  switch (choice) {
-    case Choice::kDirect:
-    case Choice::kIm2col:
-    case Choice::kFewChannels:
-      return packed_workspace(s, pass);
-    case Choice::kDepthwise:
-      return depthwise::workspace(s, pass);
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      return winograd::workspace(s, tile_size(choice), pass);
-    case Choice::kUnfit:
-      break;
-  }
-  return 0;
+  const Algorithm* algorithm = choose(context, s, pass, context.weights_are_prepared);
+  return algorithm ? algorithm->workspace(s, pass) : 0;
 }
 
 // ---- fused
 
 uint32_t conv2d_fusions(const Context& context, const Conv2dShape& s) {
-  const auto is_winograd = [&](Conv2dPass pass) {
-    const Choice choice = choose(context, s, pass, context.weights_are_prepared);
-    return choice == Choice::kWinogradF2 || choice == Choice::kWinogradF4;
+  const auto fusions_of = [&](Conv2dPass pass) {
+    const Algorithm* algorithm = choose(context, s, pass, context.weights_are_prepared);
+    return algorithm && s.groups == 1 ? algorithm->fusions : 0;
   };
-  const bool forward_winograd = is_winograd(Conv2dPass::kForward);
-  if (s.groups > 1 || choose(context, s, Conv2dPass::kForward, context.weights_are_prepared) == Choice::kUnfit)
-    return 0;
-  uint32_t fusions = kFuseEpilogue | kFuseReduction | kFuseGradient;
-  if (forward_winograd && s.OH % 2 == 0 && s.OW % 2 == 0) fusions |= kFusePool;
-  if (forward_winograd && is_winograd(Conv2dPass::kBackwardWeight)) fusions |= kFuseInput;
-  return fusions;
+  const uint32_t forward = fusions_of(Conv2dPass::kForward), weight = fusions_of(Conv2dPass::kBackwardWeight);
+  uint32_t fusions = forward & kFuseEpilogue;
+  if (s.OH % 2 == 0 && s.OW % 2 == 0) fusions |= forward & kFusePool;
+  fusions |= forward & weight & kFuseInput;
+  fusions |= fusions_of(Conv2dPass::kBackwardInput) & kFuseReduction;
+  return fusions | (weight & kFuseGradient);
 }
 
 Status conv2d_prepare(const Context& context, const Conv2dShape& s, const float* weight, float* prepared) {
-  const Choice choice = choose(context, s, Conv2dPass::kForward, true);
-  switch (choice) {
-    case Choice::kDirect:
-    case Choice::kIm2col:
-    case Choice::kFewChannels:
-      prepare_packed(context, s, weight, prepared);
-      return kOk;
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      winograd::prepare(s, tile_size(choice), weight, prepared);
-      return kOk;
-    case Choice::kDepthwise:
-    case Choice::kUnfit:
-      break;
-  }
-  return kUnfit;
+  const Algorithm* algorithm = choose(context, s, Conv2dPass::kForward, true);
+  if (!algorithm || !algorithm->prepare) return kUnfit;
+  algorithm->prepare(context, s, weight, prepared);
+  return kOk;
 }
 
 size_t conv2d_prepared_bytes(const Context& context, const Conv2dShape& s) {
-  const Choice choice = choose(context, s, Conv2dPass::kForward, true);
-  switch (choice) {
-    case Choice::kDirect:
-    case Choice::kIm2col:
-    case Choice::kFewChannels:
-      return packed_bytes(s);
-    case Choice::kWinogradF2:
-    case Choice::kWinogradF4:
-      return winograd::prepared_bytes(s, tile_size(choice));
-    case Choice::kDepthwise:
-    case Choice::kUnfit:
-      break;
-  }
-  return 0;
+  const Algorithm* algorithm = choose(context, s, Conv2dPass::kForward, true);
+  return algorithm && algorithm->prepare ? algorithm->prepared_bytes(s) : 0;
 }
 
 Status conv2d_fused(const Context& context, const Conv2dShape& s, const float* x, const ScaleShift& input,

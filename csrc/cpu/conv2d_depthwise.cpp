@@ -2,6 +2,9 @@
 // run of pixels of one row whose sums stay in registers over all taps. A chunk owns a run of destination rows.
 #include "conv2d_depthwise.h"
 
+#include "conv2d_phases.h"
+#include "gemm.h"
+
 namespace pyconv::cpu::PYCONV_CPU_ISA::depthwise {
 namespace {
 
@@ -143,32 +146,41 @@ Tap* pack_weight(const Context& context, const Conv2dShape& s, const float* weig
   return reinterpret_cast<Tap*>(packed + weight_floats(s));
 }
 
-}  // namespace
-
 size_t workspace(const Conv2dShape& s, Conv2dPass pass) {
   if (pass == Conv2dPass::kBackwardWeight) return weight_workspace(s);
-  const int64_t phases = min(s.stride_h, s.H) * min(s.stride_w, s.W);
   return static_cast<size_t>(weight_floats(s)) * sizeof(float) + static_cast<size_t>(s.KH * s.KW) * sizeof(Tap) +
-         static_cast<size_t>(max(1, phases)) * sizeof(Phase);
+         static_cast<size_t>(max(1, backward_input_phase_count(s))) * sizeof(Phase);
 }
 
-Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
+void forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
   const float* packed = static_cast<const float*>(context.workspace);
-  forward_phase(s, pack_weight(context, s, p.weight), [&](const Phase& phase) {
-    run({&phase, 1, 1, s.C_in, s.KH * s.KW, p.x, packed, p.bias, p.y}, s.N, s.OH, s.OW);
-  });
-  return kOk;
+  const Phase phase = forward_phase(s, pack_weight(context, s, p.weight));
+  run({&phase, 1, 1, s.C_in, s.KH * s.KW, p.x, packed, p.bias, p.y}, s.N, s.OH, s.OW);
 }
 
-Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
+void backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
   const float* packed = static_cast<const float*>(context.workspace);
   Tap* taps = pack_weight(context, s, p.weight);
   Phase* phases = reinterpret_cast<Phase*>(taps + s.KH * s.KW);
-  int64_t count = 0;
-  backward_input_phases(s, taps, [&](const Phase& phase) { phases[count++] = phase; });
+  write_backward_input_phases(s, taps, phases);
   run({phases, min(s.stride_h, s.H), min(s.stride_w, s.W), s.C_in, s.KH * s.KW, p.dy, packed, nullptr, p.dx}, s.N,
       s.H, s.W);
-  return kOk;
 }
 
+}  // namespace
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::depthwise
+
+namespace pyconv::cpu::PYCONV_CPU_ISA {
+
+const Algorithm kDepthwise{
+    .fits = [](const Conv2dShape& s) { return s.groups > 1 && s.groups == s.C_in && s.groups == s.C_out; },
+    .forward = depthwise::forward,
+    .backward_input = depthwise::backward_input,
+    .backward_weight = depthwise::backward_weight,
+    .workspace = depthwise::workspace,
+    .prepared_bytes = nullptr,
+    .prepare = nullptr,
+    .fusions = 0,
+};
+
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA

@@ -53,7 +53,8 @@ PYCONV_INLINE void for_blocked(int64_t taps, int64_t C, const Copy& copy) {
 
 }  // namespace
 
-// Of backward_weight.
+// ---- conv2d_depthwise_weight.cpp
+void backward_weight(const Context&, const Conv2dShape&, const BackwardWeightPass&);
 size_t weight_workspace(const Conv2dShape&);
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::depthwise

@@ -145,7 +145,7 @@ size_t weight_workspace(const Conv2dShape& s) {
   return static_cast<size_t>(weight_parts(s) * (s.KH * s.KW + 1) * s.C_in) * sizeof(float);
 }
 
-Status backward_weight(const Context& context, const Conv2dShape& shape, const BackwardWeightPass& pass) {
+void backward_weight(const Context& context, const Conv2dShape& shape, const BackwardWeightPass& pass) {
   const float *dy = pass.gradient.d, *x = pass.x;
   float *dweight = pass.dweight, *dbias = pass.dbias;
   const int64_t parts = weight_parts(shape), taps = shape.KH * shape.KW, C = shape.C_in, floats = (taps + 1) * C;
@@ -173,7 +173,6 @@ Status backward_weight(const Context& context, const Conv2dShape& shape, const B
     float* out = to < taps * C ? dweight + to : dbias ? dbias + to - taps * C : nullptr;
     if (out) store_as(out, load_float<decltype(lanes)>(partials + from));
   });
-  return kOk;
 }
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::depthwise

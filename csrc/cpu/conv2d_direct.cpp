@@ -1,5 +1,5 @@
-// Direct convolution without copies: a tile's rows are pointers to pixels, one set for each tap; pixels in
-// the padding point to zeros, and taps that no pixel of the tile needs are left out.
+// Direct convolution, without copies: each tap of a tile has a pointer for each of the tile's pixels, to the input
+// pixel that it reads. Pixels in the padding point to zeros; taps that no pixel of the tile needs are left out.
 // After Dukhan, "The Indirect Convolution Algorithm" (2019), with the pointers made on the fly.
 #include "conv2d_pass.h"
 #include "conv2d_weight.h"
@@ -7,37 +7,45 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA::direct {
 namespace {
 
-struct FillPointers {
-  template <class Multiply>
-  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Phase& phase, const Points& points, int64_t group,
-                                       const float* packed, RegisterTile& tile, const Multiply& multiply) const {
-    const int64_t pixel = pass.channels.source_all(), tap_floats = pass.channels.source * kTileColumns;
-    tile.K = pass.channels.source;
-    int64_t t = 0;
-    do {
-      tile.taps = 0;
-      for (; t < phase.tap_count && tile.taps < kMaxTaps; ++t) {
-        const Tap& tap = phase.taps[t];
-        const int64_t offset = (tap.dh * phase.source_W + tap.dw) * pixel + group * pass.channels.source;
-        const float** rows = tile.a[tile.taps];
-        bool any = true;
-        if (points.all_inside(phase, tap)) {
-          PYCONV_UNROLL
-          for (int r = 0; r < kTileRows; ++r) rows[r] = points.base[r] + offset;
-        } else {
-          any = false;
-          for (int64_t r = 0; r < points.count; ++r) {
-            const bool inside = points.inside(phase, tap, r);
-            rows[r] = inside ? points.base[r] + offset : pass.zeros;
-            any |= inside;
-          }
+// The `Input` of conv2d_pass.h: up to kMaxTaps taps at a time.
+class Pointers {
+ public:
+  PYCONV_INLINE_MEMBER Pointers(const Walk& walk, const Phase& phase, const Points& points, int64_t group)
+      : walk_(walk), phase_(phase), points_(points), group_(group), weights_(walk.weights_of(phase, group)) {}
+
+  PYCONV_INLINE_MEMBER void fill(RegisterTile& tile) {
+    const int64_t channels = walk_.channels.source, pixel = walk_.channels.source_all();
+    tile.K = channels;
+    tile.taps = 0;
+    for (; next_ < phase_.tap_count && tile.taps < kMaxTaps; ++next_) {
+      const Tap& tap = phase_.taps[next_];
+      const int64_t offset = (tap.dh * phase_.source_W + tap.dw) * pixel + group_ * channels;
+      const float** rows = tile.a[tile.taps];
+      bool any = true;
+      if (points_.all_inside(phase_, tap)) {
+        PYCONV_UNROLL
+        for (int r = 0; r < kTileRows; ++r) rows[r] = points_.base[r] + offset;
+      } else {
+        any = false;
+        for (int64_t r = 0; r < points_.count; ++r) {
+          const bool inside = points_.inside(phase_, tap, r);
+          rows[r] = inside ? points_.base[r] + offset : walk_.zeros;
+          any |= inside;
         }
-        tile.b[tile.taps] = packed + t * tap_floats;
-        tile.taps += any;
       }
-      multiply();
-    } while (t < phase.tap_count);
+      tile.b[tile.taps] = weights_ + next_ * channels * kTileColumns;
+      tile.taps += any;
+    }
   }
+  PYCONV_INLINE_MEMBER bool more() const { return next_ < phase_.tap_count; }
+
+ private:
+  const Walk& walk_;
+  const Phase& phase_;
+  const Points& points_;
+  const int64_t group_;
+  const float* const weights_;
+  int64_t next_ = 0;  // tap
 };
 
 // The runs of pixels [first, first + count) that see tap (kh, kw) inside the image.
@@ -74,41 +82,48 @@ struct AddTaps {
   }
 };
 
-}  // namespace
-
-Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
-  run_forward(context, s, p, FillPointers{});
-  return kOk;
+void forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
+  run_forward<Pointers>(context, s, p);
 }
 
-Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
-  run_backward_input(context, s, p, FillPointers{});
-  return kOk;
+void backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
+  run_backward_input<Pointers>(context, s, p);
 }
 
-Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
+void backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
   run_weight_pass(context, WeightPass(s, p), AddTaps{});
-  return kOk;
 }
 
+}  // namespace
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::direct
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 
-void prepare_packed(const Context& context, const Conv2dShape& s, const float* weight, float* prepared) {
-  Tap* taps = static_cast<Tap*>(context.workspace);
-  write_taps(s, false, taps);
-  pack_weight(s, make_pass(s, false), taps, weight, false, prepared);
-}
-
-size_t packed_bytes(const Conv2dShape& s) {
-  return static_cast<size_t>(PassWorkspace(s, false).packed_floats) * sizeof(float);
-}
-
 size_t packed_workspace(const Conv2dShape& s, Conv2dPass pass) {
   if (pass == Conv2dPass::kBackwardWeight)
     return WeightPass(s, {}).workspace() + static_cast<size_t>(s.KH * s.KW) * sizeof(Tap);
-  return PassWorkspace(s, pass == Conv2dPass::kBackwardInput).bytes();
+  return PackedPass(s, pass == Conv2dPass::kBackwardInput, nullptr).bytes();
 }
+
+size_t packed_bytes(const Conv2dShape& s) {
+  return static_cast<size_t>(PackedPass(s, false, nullptr).packed_floats()) * sizeof(float);
+}
+
+void prepare_packed(const Context& context, const Conv2dShape& s, const float* weight, float* prepared) {
+  const PackedPass pass(s, false, context.workspace);
+  pass.write_phases(s);
+  pack_weight(s, pass, weight, prepared);
+}
+
+const Algorithm kDirect{
+    .fits = [](const Conv2dShape&) { return true; },
+    .forward = direct::forward,
+    .backward_input = direct::backward_input,
+    .backward_weight = direct::backward_weight,
+    .workspace = packed_workspace,
+    .prepared_bytes = packed_bytes,
+    .prepare = prepare_packed,
+    .fusions = kFuseEpilogue | kFuseReduction | kFuseGradient,
+};
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA

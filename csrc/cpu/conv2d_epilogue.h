@@ -11,7 +11,6 @@ namespace {
 
 // y = conv + bias.
 struct StoreSums {
-  static constexpr bool kPlain = true;  // nothing to do where the products' sums are y
   TargetShape target;
   const float* bias;
   float *y, *pooled = nullptr;
@@ -30,7 +29,6 @@ struct StoreSums {
 
 // Bias, ReLU and the sums for batch normalisation's statistics; pooling.
 struct TrainEpilogue {
-  static constexpr bool kPlain = false;
   TargetShape target;
   const float* bias;
   Conv2dEpilogue epilogue;
@@ -70,7 +68,6 @@ struct TrainEpilogue {
 
 // Bias, ReLU, a normalisation known beforehand, ReLU again; pooling.
 struct PredictEpilogue {
-  static constexpr bool kPlain = false;
   TargetShape target;
   const float* bias;
   Conv2dEpilogue epilogue;
@@ -101,7 +98,6 @@ struct PredictEpilogue {
 // The input gradient, and the sums of the batch normalisation before.
 template <bool kRelu>
 struct ReduceEpilogue {
-  static constexpr bool kPlain = false;
   TargetShape target;
   BatchNormReduction reduction;
   float *y, *pooled = nullptr;  // y: dx
@@ -136,44 +132,80 @@ struct ReduceEpilogue {
   }
 };
 
-// What a pass's sums are kept in: `chunks` rows of totals, of `channels` (the target's, rounded up) each.
+// Where a pass keeps its sums: a row for each of `chunks`, of two sums for each of `channels` (the target's,
+// rounded up).
 struct ChunkTotals {
   double* rows;
   int64_t chunks, channels;
+
+  void clear() const { __builtin_memset(rows, 0, static_cast<size_t>(chunks * 2 * channels) * sizeof(double)); }
+  // Adds the rows up in order, into the first one. Calls body(c, first sum, second sum) for each of K channels.
+  template <class Body>
+  PYCONV_INLINE_MEMBER void merge(int64_t K, const Body& body) const {
+    for (int64_t chunk = 1; chunk < chunks; ++chunk)
+      for (int64_t i = 0; i < 2 * channels; ++i) rows[i] += rows[chunk * 2 * channels + i];
+    for (int64_t c = 0; c < K; ++c) body(c, rows[c], rows[channels + c]);
+  }
 };
 
-// Calls run(policy) with the policy that the pass asks for, then writes what its sums make. `bias` is null where
-// the sums have it already.
-template <class Run>
-PYCONV_INLINE void with_epilogue(const ForwardPass& p, const float* bias, int64_t N, const TargetShape& target,
-                                 const ChunkTotals& totals, const Run& run) {
+// ---- from a pass's arguments to its epilogue
+
+// Whether it takes sums of what it writes.
+PYCONV_INLINE bool takes_sums(const ForwardPass& p) {
+  return p.epilogue.statistics.mean;
+}
+PYCONV_INLINE bool takes_sums(const BackwardInputPass& p) {
+  return p.reduction.mean;
+}
+
+// Whether there is anything to do but to add the bias.
+PYCONV_INLINE bool has_epilogue(const ForwardPass& p) {
   const Conv2dEpilogue& e = p.epilogue;
-  const bool streams = streams_to(p.y, N * target.H * target.W * target.K, target.K);
-  if (e.statistics.mean || (e.pooled && p.y)) {
+  return e.statistics.mean || e.pooled || e.relu || e.output.scale;
+}
+PYCONV_INLINE bool has_epilogue(const BackwardInputPass& p) {
+  return takes_sums(p);
+}
+
+// Calls run(policy) with the policy that the pass asks for. `bias` is null where the sums have it already.
+template <class Run>
+PYCONV_INLINE void with_epilogue(const ForwardPass& p, const float* bias, const TargetShape& target,
+                                 const Run& run) {
+  const Conv2dEpilogue& e = p.epilogue;
+  const bool streams = streams_to(p.y, target);
+  if (e.statistics.mean || (e.pooled && p.y))
     run(TrainEpilogue{target, bias, e, p.y, e.pooled, streams});
-    if (!e.statistics.mean) return;
-    merge_totals(totals.rows, totals.chunks, totals.channels);
-    for (int64_t c = 0; c < target.K; ++c)
-      write_sums(e.statistics, c, N * target.H * target.W, totals.rows[c], totals.rows[totals.channels + c]);
-  } else if (e.relu || e.output.scale || e.pooled) {
+  else if (has_epilogue(p))
     run(PredictEpilogue{target, bias, e, p.y, e.pooled, streams});
-  } else {
+  else
     run(StoreSums{target, bias, p.y, nullptr, streams});
-  }
 }
 template <class Run>
-PYCONV_INLINE void with_epilogue(const BackwardInputPass& p, int64_t N, const TargetShape& target,
-                                 const ChunkTotals& totals, const Run& run) {
+PYCONV_INLINE void with_epilogue(const BackwardInputPass& p, const float* bias, const TargetShape& target,
+                                 const Run& run) {
   const BatchNormReduction& r = p.reduction;
-  const bool streams = streams_to(p.dx, N * target.H * target.W * target.K, target.K);
-  if (!r.mean) return run(StoreSums{target, nullptr, p.dx, nullptr, streams});
-  if (r.normalization.relu)
+  const bool streams = streams_to(p.dx, target);
+  if (!r.mean)
+    run(StoreSums{target, bias, p.dx, nullptr, streams});
+  else if (r.normalization.relu)
     run(ReduceEpilogue<true>{target, r, p.dx, nullptr, streams});
   else
     run(ReduceEpilogue<false>{target, r, p.dx, nullptr, streams});
-  merge_totals(totals.rows, totals.chunks, totals.channels);
-  for (int64_t c = 0; c < target.K; ++c)
-    write_reduction(r, target.K, c, totals.rows[c], totals.rows[totals.channels + c]);
+}
+
+// After the pass: from the chunks' sums to what was asked for.
+PYCONV_INLINE void write_sums(const ForwardPass& p, const TargetShape& target, const ChunkTotals& totals) {
+  const int64_t M = target.N * target.H * target.W;
+  if (takes_sums(p))
+    totals.merge(target.K, [&](int64_t c, double sum, double squares) {
+      write_moments(p.epilogue.statistics, c, M, sum, squares);
+    });
+}
+PYCONV_INLINE void write_sums(const BackwardInputPass& p, const TargetShape& target, const ChunkTotals& totals) {
+  if (takes_sums(p))
+    totals.merge(target.K, [&](int64_t c, double sum, double product) {
+      write_reduction(p.reduction, target.K, c, sum, product);
+    });
 }
 
 // Outputs that lie in memory: channels [begin, end) of the pixels at `rows`, in place.

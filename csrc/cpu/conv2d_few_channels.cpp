@@ -7,38 +7,6 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA::few_channels {
 namespace {
 
-// y (R, kTileColumns) = sum over kernel rows of a (R pixels, `pixel` floats apart) b (K, kTileColumns).
-template <int R>
-void multiply_row(const float* a, int64_t a_row, int64_t rows, int64_t pixel, int64_t K, const float* b, float* y,
-                  int64_t y_pixel) {
-  Vec sum[R][kTileVecs] = {};
-  for (int64_t kh = 0; kh < rows; ++kh, a += a_row) {
-    const float* p = a;
-    for (int64_t k = 0; k < K; ++k, ++p, b += kTileColumns) {
-      Vec row[kTileVecs];
-      PYCONV_UNROLL
-      for (int v = 0; v < kTileVecs; ++v) row[v] = load(b + v * kVecFloats);
-      PYCONV_UNROLL
-      for (int r = 0; r < R; ++r) {
-        const Vec value = broadcast(p[r * pixel]);
-        PYCONV_UNROLL
-        for (int v = 0; v < kTileVecs; ++v) sum[r][v] += value * row[v];
-      }
-    }
-  }
-  PYCONV_UNROLL
-  for (int r = 0; r < R; ++r) {
-    PYCONV_UNROLL
-    for (int v = 0; v < kTileVecs; ++v) store(y + r * y_pixel + v * kVecFloats, sum[r][v]);
-  }
-}
-template <int R = kTileRows, class... Arguments>
-PYCONV_INLINE void multiply_row_part(int64_t count, const Arguments&... arguments) {
-  if constexpr (R > 1)
-    if (count < R) return multiply_row_part<R - 1>(count, arguments...);
-  multiply_row<R>(arguments...);
-}
-
 // A row of x, `width` pixels from pixel `first` on; 0 outside the image, and everywhere where `in` is null.
 PYCONV_INLINE void copy_padded(const float* in, int64_t first, int64_t W, int64_t width, int64_t C, float* out) {
   const int64_t begin = in ? min(width, max(0, -first)) : width,
@@ -94,60 +62,78 @@ PYCONV_INLINE void finish_row(const Epilogue& e, const float* row, int64_t row_p
   }
 }
 
-}  // namespace
-
 bool fits(const Conv2dShape& s) {
   constexpr int64_t kMostFloats = 64, kMostScratch = int64_t{1} << 16;
   return s.groups == 1 && s.dilation_w == 1 && s.KW * s.C_in <= kMostFloats && s.OW > 0 &&
          Buffers(s).scratch_floats(s) <= kMostScratch;
 }
 
-Status forward(const Context& context, const Conv2dShape& shape, const ForwardPass& pass) {
-  const Buffers buffers(shape);
-  const PassWorkspace sizes(shape, false);
-  ChunkTotals totals = sizes.totals(context.workspace);
-  totals.chunks = buffers.chunks;
-  const float* weights = pass.prepared;
-  if (!weights) {
-    float* packed = static_cast<float*>(context.workspace);
-    Tap* taps = reinterpret_cast<Tap*>(packed + sizes.packed_floats + sizes.zero_floats);
-    write_taps(shape, false, taps);
-    pack_weight(shape, make_pass(shape, false), taps, pass.weight, false, packed);
-    weights = packed;
+// A chunk's output rows.
+template <class Epilogue>
+PYCONV_INLINE void run_rows(const Conv2dShape& s, const Buffers& buffers, Range rows, const float* x,
+                            const float* weights, const Epilogue& epilogue, double* totals) {
+  const int64_t run = s.KW * s.C_in, pixel = s.stride_w * s.C_in;
+  float* source =
+      static_cast<float*>(thread_scratch(static_cast<size_t>(buffers.scratch_floats(s)) * sizeof(float)));
+  float *products = source + s.KH * buffers.source_row, *rest = products + s.OW * buffers.target_row;
+  const ChannelSums sums(buffers.target_row, rest, totals);
+  sums.start(0, buffers.target_row);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t n = row / s.OH, oh = row % s.OH;
+    for (int64_t kh = 0; kh < s.KH; ++kh) {
+      const int64_t h = oh * s.stride_h - s.pad_top + kh * s.dilation_h;
+      const float* in = h >= 0 && h < s.H ? x + (n * s.H + h) * s.W * s.C_in : nullptr;
+      copy_padded(in, -s.pad_left, s.W, buffers.width, s.C_in, source + kh * buffers.source_row);
+    }
+    for (int64_t c = 0; c < buffers.target_row; c += kTileColumns) {
+      const float* b = weights + c * s.KH * run;
+      for (int64_t w = 0; w < s.OW; w += kTileRows)
+        multiply_strided_rows(min(kTileRows, s.OW - w), source + w * pixel, pixel, s.KH, buffers.source_row, run,
+                              b, products + w * buffers.target_row + c, buffers.target_row);
+    }
+    finish_row(epilogue, products, buffers.target_row, n, oh, row == rows.begin, sums);
+    epilogue.end_block(sums, 0, buffers.target_row, s.OW);
   }
-  const TargetShape target{shape.OH, shape.OW, shape.C_out};
-  with_epilogue(pass, pass.bias, shape.N, target, totals, [&](const auto& shared_epilogue) {
-    parallel(buffers.chunks, [=, &shape, &shared_epilogue](int64_t chunk) {
-      const Conv2dShape s = shape;  // copies that no store can alias
-      const Buffers g = buffers;
-      const auto epilogue = shared_epilogue;
-      const int64_t run = s.KW * s.C_in, pixel = s.stride_w * s.C_in;
-      float* source =
-          static_cast<float*>(thread_scratch(static_cast<size_t>(g.scratch_floats(s)) * sizeof(float)));
-      float *products = source + s.KH * g.source_row, *rest = products + s.OW * g.target_row;
-      const ChannelSums sums(g.target_row, rest, totals.rows + chunk * 2 * g.target_row);
-      sums.start(0, g.target_row);
-      const Range rows = chunk_range(s.N * s.OH, g.chunks, chunk);
-      for (int64_t row = rows.begin; row < rows.end; ++row) {
-        const int64_t n = row / s.OH, oh = row % s.OH;
-        for (int64_t kh = 0; kh < s.KH; ++kh) {
-          const int64_t h = oh * s.stride_h - s.pad_top + kh * s.dilation_h;
-          const float* in = h >= 0 && h < s.H ? pass.x + (n * s.H + h) * s.W * s.C_in : nullptr;
-          copy_padded(in, -s.pad_left, s.W, g.width, s.C_in, source + kh * g.source_row);
-        }
-        for (int64_t c = 0; c < g.target_row; c += kTileColumns) {
-          const float* b = weights + c * s.KH * run;
-          for (int64_t w = 0; w < s.OW; w += kTileRows)
-            multiply_row_part(min(kTileRows, s.OW - w), source + w * pixel, g.source_row, s.KH, pixel, run, b,
-                              products + w * g.target_row + c, g.target_row);
-        }
-        finish_row(epilogue, products, g.target_row, n, oh, row == rows.begin, sums);
-        epilogue.end_block(sums, 0, g.target_row, s.OW);
-      }
-      end_streams();
-    });
-  });
-  return kOk;
+  end_streams();
 }
 
+void forward(const Context& context, const Conv2dShape& shape, const ForwardPass& pass) {
+  const Buffers shared_buffers(shape);
+  const PackedPass packed(shape, false, context.workspace);
+  const float* weights = pass.prepared;
+  if (!weights) {
+    prepare_packed(context, shape, pass.weight, packed.packed);
+    weights = packed.packed;
+  }
+  ChunkTotals totals = packed.chunk_totals();
+  totals.chunks = shared_buffers.chunks;
+  const TargetShape target{shape.N, shape.OH, shape.OW, shape.C_out};
+  with_epilogue(pass, pass.bias, target, [&](const auto& shared_epilogue) {
+    parallel(shared_buffers.chunks, [=, &shape, &shared_epilogue, x = pass.x](int64_t chunk) {
+      const Conv2dShape s = shape;  // copies that no store can alias
+      const Buffers buffers = shared_buffers;
+      const auto epilogue = shared_epilogue;
+      run_rows(s, buffers, chunk_range(s.N * s.OH, buffers.chunks, chunk), x, weights, epilogue,
+               totals.rows + chunk * 2 * buffers.target_row);
+    });
+  });
+  write_sums(pass, target, totals);
+}
+
+}  // namespace
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::few_channels
+
+namespace pyconv::cpu::PYCONV_CPU_ISA {
+
+const Algorithm kFewChannels{
+    .fits = few_channels::fits,
+    .forward = few_channels::forward,
+    .backward_input = nullptr,
+    .backward_weight = nullptr,
+    .workspace = packed_workspace,
+    .prepared_bytes = packed_bytes,
+    .prepare = prepare_packed,
+    .fusions = kFuseEpilogue,
+};
+
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA

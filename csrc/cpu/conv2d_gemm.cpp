@@ -58,29 +58,40 @@ PYCONV_INLINE void copy_row(const float* in, int64_t w, int64_t W, int64_t width
   for (int64_t i = end * C; i < width * C; ++i) out[i] = 0;
 }
 
-struct FillCopies {
-  template <class Multiply>
-  PYCONV_INLINE_MEMBER void operator()(const Pass& pass, const Phase& phase, const Points& points, int64_t group,
-                                       const float* packed, RegisterTile& tile, const Multiply& multiply) const {
-    alignas(64) float rows[kTileRows * (kMaxK + kVecFloats)];
-    const int64_t pixel = pass.channels.source_all(), channels = pass.channels.source;
-    const float* end = pass.source + phase.N * phase.source_H * phase.source_W * pixel;
-    int64_t first = 0;
-    do {
-      const int64_t last = min(phase.tap_count * channels, first + kMaxK);
-      tile.K = last - first;
-      tile.taps = tile.K > 0;
-      tile.b[0] = packed + first * kTileColumns;
-      for (int64_t r = 0; r < points.count; ++r) {
-        float* row = rows + r * (kMaxK + kVecFloats);
-        copy_patch(phase, {points.base[r] + group * channels, points.h[r], points.w[r], end}, pixel, channels,
-                   first, last, row);
-        tile.a[0][r] = row;
-      }
-      multiply();
-      first = last;
-    } while (first < phase.tap_count * channels);
+// The `Input` of conv2d_pass.h: up to kMaxK floats of each pixel's patch at a time.
+class Copies {
+ public:
+  PYCONV_INLINE_MEMBER Copies(const Walk& walk, const Phase& phase, const Points& points, int64_t group)
+      : walk_(walk), phase_(phase), points_(points), group_(group), weights_(walk.weights_of(phase, group)) {}
+
+  PYCONV_INLINE_MEMBER void fill(RegisterTile& tile) {
+    const Phase& phase = phase_;  // the compiler sees that no copy changes these
+    const Points& points = points_;
+    const int64_t pixel = walk_.channels.source_all(), channels = walk_.channels.source;
+    const int64_t first = next_, last = min(phase.tap_count * channels, first + kMaxK),
+                  channel = group_ * channels;
+    const float* end = walk_.source + phase.N * phase.source_H * phase.source_W * pixel;
+    tile.K = last - first;
+    tile.taps = tile.K > 0;
+    tile.b[0] = weights_ + first * kTileColumns;
+    next_ = last;
+    for (int64_t r = 0; r < points.count; ++r) {
+      float* row = rows_ + r * (kMaxK + kVecFloats);
+      copy_patch(phase, {points.base[r] + channel, points.h[r], points.w[r], end}, pixel, channels, first, last,
+                 row);
+      tile.a[0][r] = row;
+    }
   }
+  PYCONV_INLINE_MEMBER bool more() const { return next_ < phase_.tap_count * walk_.channels.source; }
+
+ private:
+  const Walk& walk_;
+  const Phase& phase_;
+  const Points& points_;
+  const int64_t group_;
+  const float* const weights_;
+  int64_t next_ = 0;  // float of the patch
+  alignas(64) float rows_[kTileRows * (kMaxK + kVecFloats)];
 };
 
 struct AddCopies {
@@ -154,28 +165,38 @@ struct AddRows {
   }
 };
 
-}  // namespace
-
-Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
-  run_forward(context, s, p, FillCopies{});
-  return kOk;
+void forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
+  run_forward<Copies>(context, s, p);
 }
 
-Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
-  run_backward_input(context, s, p, FillCopies{});
-  return kOk;
+void backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
+  run_backward_input<Copies>(context, s, p);
 }
 
-Status backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
+void backward_weight(const Context& context, const Conv2dShape& s, const BackwardWeightPass& p) {
   const WeightPass pass(s, p);
   Tap* taps = reinterpret_cast<Tap*>(static_cast<char*>(context.workspace) + pass.workspace());
-  forward_phase(s, taps, [&](const Phase& phase) {
-    if (rows_in_one_piece(s))
-      run_weight_pass(context, pass, AddRows{phase});
-    else
-      run_weight_pass(context, pass, AddCopies{phase});
-  });
-  return kOk;
+  const Phase phase = forward_phase(s, taps);
+  if (rows_in_one_piece(s))
+    run_weight_pass(context, pass, AddRows{phase});
+  else
+    run_weight_pass(context, pass, AddCopies{phase});
 }
 
+}  // namespace
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::im2col
+
+namespace pyconv::cpu::PYCONV_CPU_ISA {
+
+const Algorithm kIm2col{
+    .fits = [](const Conv2dShape&) { return true; },
+    .forward = im2col::forward,
+    .backward_input = im2col::backward_input,
+    .backward_weight = im2col::backward_weight,
+    .workspace = packed_workspace,
+    .prepared_bytes = packed_bytes,
+    .prepare = prepare_packed,
+    .fusions = kFuseEpilogue | kFuseReduction | kFuseGradient,
+};
+
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA

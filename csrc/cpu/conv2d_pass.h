@@ -1,11 +1,31 @@
-// Forward and input gradient: one walk over the pixels of a phase in tiles, with weights packed for
-// `multiply`. How a tile's rows are had (pointers into the image, or copies) is the algorithm's.
+// Direct and im2col convolution, forward and input gradient. Output pixels are cut into chunks of some hundred,
+// which threads take. A chunk goes through its pixels in tiles of kTileRows: it finds the input pixels that a
+// tile's taps read, and multiplies them by the packed weights, sums in registers (gemm.h). At its end, while its
+// outputs are still in the L1 cache, it lets the epilogue pass over them (conv2d_epilogue.h).
+//
+// The two differ in how a tile's input is made ready for the product, which is the template argument `Input`:
+//
+//   Input(walk, phase, points, group)  of a tile's points
+//   fill(tile)                         sets the tile's taps, rows a, weights b and depth K for a part of the sum
+//   more()                             whether another part is to come
 #pragma once
 
 #include "conv2d_packed.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
+
+struct Walk : PackedPass {
+  const float* source;   // (N, source_H, source_W, source channels)
+  const float* weights;  // `packed`, or prepared before
+  const float* bias;     // null: 0
+  float* target;
+
+  // Of the first column block.
+  const float* weights_of(const Phase& phase, int64_t group) const {
+    return weights + (group * column_blocks() * tap_count + (phase.taps - taps)) * channels.source * kTileColumns;
+  }
+};
 
 // The points of one tile.
 struct Points {
@@ -29,20 +49,20 @@ struct Point {
 };
 
 // The `count` points from `at` on, in y too; moves `at` behind them.
-PYCONV_INLINE Points points_at(const Pass& pass, const Phase& phase, Point& at, int64_t count,
+PYCONV_INLINE Points points_at(const Walk& walk, const Phase& phase, Point& at, int64_t count,
                                RegisterTile& tile) {
   Points points;
   points.count = count;
   points.h_min = points.w_min = INT64_MAX;
   points.h_max = points.w_max = INT64_MIN;
-  const int64_t source_step = phase.step_w * pass.channels.source_all();
-  const int64_t target_step = phase.target_w * pass.channels.target_all();
+  const int64_t source_step = phase.step_w * walk.channels.source_all();
+  const int64_t target_step = phase.target_w * walk.channels.target_all();
   for (int64_t r = 0; r < count;) {  // one turn for each row that the tile meets
     const int64_t run = min(count - r, phase.W - at.j), h = at.i * phase.step_h, w = at.j * phase.step_w;
     const int64_t row = at.n * phase.source_H + h;
-    const float* base = pass.source + row * phase.source_W * pass.channels.source_all() + at.j * source_step;
-    float* y = pass.target + at.j * target_step +
-               (phase.target_first + at.n * phase.target_n + at.i * phase.target_h) * pass.channels.target_all();
+    const float* base = walk.source + row * phase.source_W * walk.channels.source_all() + at.j * source_step;
+    float* y = walk.target + at.j * target_step +
+               (phase.target_first + at.n * phase.target_n + at.i * phase.target_h) * walk.channels.target_all();
     const auto set = [&](int64_t place, int64_t k) {
       points.h[place] = h;
       points.w[place] = w + k * phase.step_w;
@@ -68,19 +88,19 @@ PYCONV_INLINE Points points_at(const Pass& pass, const Phase& phase, Point& at, 
   return points;
 }
 
-// The next tile's pixels, roughly: it mostly lies right of this one. What follows on this one's memory the
-// hardware foresees better.
-PYCONV_INLINE void fetch_ahead(const Pass& pass, const Phase& phase, const Points& points,
+// Prefetches roughly the next tile's pixels: it mostly lies to the right of this one. Where pixels follow closely
+// on each other, the hardware foresees better than this does.
+PYCONV_INLINE void fetch_ahead(const Walk& walk, const Phase& phase, const Points& points,
                                const RegisterTile& tile, bool fetch_source, int64_t first_column,
                                int64_t columns) {
-  const int64_t source = pass.channels.source_all(), target = pass.channels.target_all();
-  if (phase.target_w > 1 || target > kFewChannels) {
+  const int64_t source = walk.channels.source_all(), target = walk.channels.target_all();
+  if (phase.target_w > 1 || target > kNarrowChannels) {
     for (int64_t r = 0; r < points.count; ++r) {
       const float* y = tile.y[r] + kTileRows * phase.target_w * target + first_column;
       for (int64_t c = 0; c < columns; c += 16) __builtin_prefetch(y + c, 1, 2);
     }
   }
-  if (fetch_source && (phase.step_w > 1 || source >= kFewChannels)) {
+  if (fetch_source && (phase.step_w > 1 || source >= kNarrowChannels)) {
     for (int64_t r = 0; r < points.count; ++r) {
       const float* x = points.base[r] + kTileRows * phase.step_w * source;
       for (int64_t c = 16; c <= source; c += 16) __builtin_prefetch(x + c - 16, 0, 2);
@@ -88,134 +108,113 @@ PYCONV_INLINE void fetch_ahead(const Pass& pass, const Phase& phase, const Point
   }
 }
 
-// What to do with a chunk's outputs while they are in the cache: an epilogue's policy with its type erased.
-struct Finish {
-  const void* policy = nullptr;  // null: nothing
-  void (*run)(const void*, float* const* rows, int64_t count, int64_t begin, int64_t end,
-              const ChannelSums&) = nullptr;
-  ChunkTotals totals{};
-
-  template <class Policy>
-  static PYCONV_INLINE_MEMBER Finish with(const Policy& policy, const ChunkTotals& totals) {
-    return {
-        &policy,
-        [](const void* p, float* const* rows, int64_t count, int64_t begin, int64_t end, const ChannelSums& sums) {
-          const Policy& self = *static_cast<const Policy*>(p);
-          finish_rows(self, rows, count, begin, end, true, sums);
-          self.end_block(sums, begin, end, count);
-        },
-        totals};
-  }
-};
-
-// Walks the phase. `fill(points, phase, group, packed, tile, multiply)` sets the tile's rows and calls
-// `multiply()` one or more times; from the second on, the tile must accumulate.
-template <class Fill>
-PYCONV_INLINE void run_phase(const Pass& pass, const Phase& phase, int64_t first_tap, const Finish& finish,
-                             int64_t first_chunk, const Fill& fill) {
-  const int64_t total = phase.points(), blocks = pass.column_blocks(), groups = pass.channels.groups;
-  const int64_t runs = point_chunks(total);
-  // Few pixels: the output channels are shared out as well. Each output is computed alone, so this moves no bits.
-  const int64_t splits = runs >= 64 ? 1 : blocks * groups;
-  // Column blocks whose weights stay in L2 while the chunk's points go by.
-  const int64_t band = max(1, kBandFloats / max(1, phase.tap_count * pass.channels.source * kTileColumns));
-  parallel(runs * splits, [&](int64_t chunk) {
-    const Range range = long_chunk_range(total, runs, chunk / splits, kTileRows);
-    const Range units = chunk_range(blocks * groups, splits, chunk % splits);
-    RegisterTile tile;
-    float* rows[(kChunkTiles + 1) * kTileRows];
-    for (int64_t band_begin = units.begin; band_begin < units.end; band_begin += band) {
-      const int64_t band_end = min(units.end, band_begin + band);
-      Point at{range.begin / (phase.H * phase.W), range.begin / phase.W % phase.H, range.begin % phase.W};
-      for (int64_t first = range.begin; first < range.end; first += kTileRows) {
-        const int64_t count = min(kTileRows, range.end - first);
-        const Points points = points_at(pass, phase, at, count, tile);
+// Computes points [range) of a phase, and of their outputs the column blocks [units), counted over all groups.
+// `rows` gets each point's output.
+template <class Input>
+[[gnu::noinline]] void multiply_chunk(const Walk& walk, const Phase& phase, Range range, Range units,
+                                      float** rows) {
+  const int64_t blocks = walk.column_blocks();
+  // Column blocks whose weights stay in the L2 while the chunk's points go by.
+  const int64_t band = max(1, kBandFloats / max(1, phase.tap_count * walk.channels.source * kTileColumns));
+  RegisterTile tile;
+  for (int64_t band_begin = units.begin; band_begin < units.end; band_begin += band) {
+    const int64_t band_end = min(units.end, band_begin + band);
+    Point at{range.begin / (phase.H * phase.W), range.begin / phase.W % phase.H, range.begin % phase.W};
+    for (int64_t first = range.begin; first < range.end; first += kTileRows) {
+      const int64_t count = min(kTileRows, range.end - first);
+      const Points points = points_at(walk, phase, at, count, tile);
+      PYCONV_UNROLL
+      for (int r = 0; r < kTileRows; ++r) rows[first - range.begin + r] = tile.y[r];  // beyond count: no matter
+      fetch_ahead(walk, phase, points, tile, band_begin == units.begin, band_begin * kTileColumns,
+                  (band_end - band_begin) * kTileColumns);
+      for (int64_t unit = band_begin; unit < band_end;) {
+        const int64_t group = unit / blocks, group_end = min(band_end, (group + 1) * blocks);
+        const int64_t column = group * walk.channels.target;
         PYCONV_UNROLL
-        for (int r = 0; r < kTileRows; ++r) rows[first - range.begin + r] = tile.y[r];  // beyond count: no matter
-        fetch_ahead(pass, phase, points, tile, band_begin == units.begin, band_begin * kTileColumns,
-                    (band_end - band_begin) * kTileColumns);
-        for (int64_t unit = band_begin; unit < band_end;) {
-          const int64_t group = unit / blocks, group_end = min(band_end, (group + 1) * blocks);
-          const int64_t column = group * pass.channels.target;
-          const float* packed =
-              pass.packed + (group * blocks * pass.taps + first_tap) * pass.channels.source * kTileColumns;
-          PYCONV_UNROLL
-          for (int r = 0; r < kTileRows; ++r) tile.y[r] += column;
-          tile.bias = pass.bias ? pass.bias + column : nullptr;
-          tile.columns = pass.channels.target;
-          tile.accumulate = false;
-          fill(points, group, packed, tile, [&] {
-            multiply_blocks(count, tile, pass.block_floats(), unit - group * blocks, group_end - group * blocks);
-            tile.accumulate = true;
-          });
-          PYCONV_UNROLL
-          for (int r = 0; r < kTileRows; ++r) tile.y[r] -= column;
-          unit = group_end;
-        }
+        for (int r = 0; r < kTileRows; ++r) tile.y[r] += column;
+        tile.bias = walk.bias ? walk.bias + column : nullptr;
+        tile.columns = walk.channels.target;
+        tile.accumulate = false;
+        Input input(walk, phase, points, group);
+        do {
+          input.fill(tile);
+          multiply_blocks(count, tile, walk.block_floats(), unit - group * blocks, group_end - group * blocks);
+          tile.accumulate = true;
+        } while (input.more());
+        PYCONV_UNROLL
+        for (int r = 0; r < kTileRows; ++r) tile.y[r] -= column;
+        unit = group_end;
       }
     }
-    if (!finish.policy) return;
-    const int64_t channels = finish.totals.channels, begin = units.begin * kTileColumns;
-    const int64_t end = min(units.end * kTileColumns, pass.channels.target);  // one group
-    float* scratch = static_cast<float*>(
-        thread_scratch(static_cast<size_t>(ChannelSums::scratch_floats(channels)) * sizeof(float)));
-    const ChannelSums sums(channels, scratch, finish.totals.rows + (first_chunk + chunk / splits) * 2 * channels);
-    sums.start(begin, min(units.end * kTileColumns, channels));
-    finish.run(finish.policy, rows, range.end - range.begin, begin, end, sums);
+  }
+}
+
+// Lets the epilogue of the pass go over a chunk's outputs, channels [begin, end) of them. Not inlined: it would
+// take registers from the products.
+template <class Arguments>
+[[gnu::noinline]] void finish_chunk(const Arguments& arguments, const TargetShape& target,
+                                    const ChunkTotals& totals, int64_t chunk, float* const* rows, int64_t count,
+                                    int64_t begin, int64_t end) {
+  const int64_t channels = totals.channels;
+  float* scratch = static_cast<float*>(
+      thread_scratch(static_cast<size_t>(ChannelSums::scratch_floats(channels)) * sizeof(float)));
+  const ChannelSums sums(channels, scratch, totals.rows + chunk * 2 * channels);
+  sums.start(begin, min(round_up(end, kTileColumns), channels));
+  with_epilogue(arguments, nullptr, target, [&](const auto& epilogue) {  // the bias is in the sums already
+    finish_rows(epilogue, rows, count, begin, end, true, sums);
+    epilogue.end_block(sums, begin, end, count);
   });
 }
 
-// The whole pass: packs, unless `prepared` is, then walks each phase.
-template <class Fill>
-PYCONV_INLINE void run_pass(const Context& context, const Conv2dShape& s, bool backward, const float* source,
-                            const float* weight, const float* prepared, const float* bias, float* target,
-                            const Finish& finish, const Fill& fill) {
-  const PassWorkspace sizes(s, backward);
-  Pass pass = make_pass(s, backward);
-  pass.source = source;
-  pass.bias = bias;
-  pass.target = target;
-  float* packed = static_cast<float*>(context.workspace);
-  float* zeros = packed + sizes.packed_floats;
-  Tap* taps = reinterpret_cast<Tap*>(zeros + sizes.zero_floats);
-  pass.packed = prepared ? prepared : packed;
-  pass.zeros = zeros;
-  for (int64_t k = 0; k < pass.channels.source; ++k) zeros[k] = 0;
-  write_taps(s, backward, taps);
-  if (!prepared) pack_weight(s, pass, taps, weight, backward, packed);
+// All points of a phase. `first_chunk` numbers the chunks over all phases.
+template <class Input, class Arguments>
+PYCONV_INLINE void run_phase(const Walk& walk, const Phase& phase, int64_t first_chunk, const Arguments& arguments,
+                             const TargetShape& target) {
+  const int64_t total = phase.points(), runs = point_chunks(total);
+  const int64_t units = walk.column_blocks() * walk.channels.groups;
+  // Where pixels are few, chunks share out the output channels as well. Each output is computed by one chunk, as
+  // it would be without, so that the results are the same.
+  const int64_t splits = runs >= 64 ? 1 : units;
+  parallel(runs * splits, [&](int64_t chunk) {
+    const int64_t run = chunk / splits;
+    const Range range = long_chunk_range(total, runs, run, kTileRows);
+    const Range mine = chunk_range(units, splits, chunk % splits);
+    float* rows[(kChunkTiles + 1) * kTileRows];
+    multiply_chunk<Input>(walk, phase, range, mine, rows);
+    if (has_epilogue(arguments))  // there is one group
+      finish_chunk(arguments, target, walk.chunk_totals(), first_chunk + run, rows, range.end - range.begin,
+                   mine.begin * kTileColumns, min(mine.end * kTileColumns, walk.channels.target));
+  });
+}
+
+// A whole pass, of which `walk` has source, bias and target.
+template <class Input, class Arguments>
+PYCONV_INLINE void run_pass(const Conv2dShape& s, Walk walk, const Arguments& arguments, const float* prepared,
+                            const TargetShape& target) {
+  for (int64_t k = 0; k < walk.channels.source; ++k) walk.zeros[k] = 0;
+  walk.write_phases(s);
+  walk.weights = prepared ? prepared : walk.packed;
+  if (!prepared) pack_weight(s, walk, arguments.weight, walk.packed);
+  const ChunkTotals totals = walk.chunk_totals();
+  if (takes_sums(arguments)) totals.clear();  // of chunks that no phase has, too
   int64_t first_chunk = 0;
-  const auto run = [&](const Phase& phase) {
-    run_phase(pass, phase, phase.taps - taps, finish, first_chunk,
-              [&](auto&&... args) { fill(pass, phase, args...); });
-    first_chunk += point_chunks(phase.points());
-  };
-  backward ? backward_input_phases(s, taps, run) : forward_phase(s, taps, run);
+  for (int64_t i = 0; i < walk.phase_count; ++i) {
+    run_phase<Input>(walk, walk.phases[i], first_chunk, arguments, target);
+    first_chunk += point_chunks(walk.phases[i].points());
+  }
+  write_sums(arguments, target, totals);
 }
 
-template <class Fill>
-PYCONV_INLINE void run_forward(const Context& context, const Conv2dShape& s, const ForwardPass& p,
-                               const Fill& fill) {
-  const ChunkTotals totals = PassWorkspace(s, false).totals(context.workspace);
-  Finish finish;
-  const bool sums = p.epilogue.statistics.mean;
-  // The policy lives as long as the call of its visitor; the bias is in the products' sums already.
-  with_epilogue(p, nullptr, s.N, {s.OH, s.OW, s.C_out}, sums ? cleared(totals) : totals,
-                [&]<class Policy>(const Policy& policy) {
-                  if (!Policy::kPlain) finish = Finish::with(policy, totals);
-                  run_pass(context, s, false, p.x, p.weight, p.prepared, p.bias, p.y, finish, fill);
-                });
+template <class Input>
+PYCONV_INLINE void run_forward(const Context& context, const Conv2dShape& s, const ForwardPass& p) {
+  const Walk walk{{s, false, context.workspace}, p.x, nullptr, p.bias, p.y};
+  run_pass<Input>(s, walk, p, p.prepared, {s.N, s.OH, s.OW, s.C_out});
 }
 
-template <class Fill>
-PYCONV_INLINE void run_backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p,
-                                      const Fill& fill) {
-  const ChunkTotals totals = PassWorkspace(s, true).totals(context.workspace);
-  Finish finish;
-  with_epilogue(p, s.N, {s.H, s.W, s.C_in}, p.reduction.mean ? cleared(totals) : totals,
-                [&]<class Policy>(const Policy& policy) {
-                  if (!Policy::kPlain) finish = Finish::with(policy, totals);
-                  run_pass(context, s, true, p.dy, p.weight, nullptr, nullptr, p.dx, finish, fill);
-                });
+template <class Input>
+PYCONV_INLINE void run_backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& p) {
+  const Walk walk{{s, true, context.workspace}, p.dy, nullptr, nullptr, p.dx};
+  run_pass<Input>(s, walk, p, nullptr, {s.N, s.H, s.W, s.C_in});
 }
 
 }  // namespace

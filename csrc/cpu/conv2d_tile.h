@@ -17,7 +17,7 @@ struct TileOutput {
 };
 
 struct TargetShape {
-  int64_t H, W, K;
+  int64_t N, H, W, K;
   PYCONV_INLINE_MEMBER int64_t offset(const TileOutput& t) const {
     return ((t.n * H + t.h) * W + t.w) * K + t.channel;
   }
@@ -37,9 +37,9 @@ PYCONV_INLINE Vec at_least(Vec low, Vec v) {  // NaN passes
 }
 
 // Whether stores that bypass the caches pay: y does not fit them anyway, and its lines are written whole.
-PYCONV_INLINE bool streams_to(const float* y, int64_t floats, int64_t K) {
+PYCONV_INLINE bool streams_to(const float* y, const TargetShape& t) {
   constexpr int64_t kLeastFloats = int64_t{1} << 20;
-  return kStreams && y && floats >= kLeastFloats && K % kVecFloats == 0 &&
+  return kStreams && y && t.N * t.H * t.W * t.K >= kLeastFloats && t.K % kVecFloats == 0 &&
          reinterpret_cast<uintptr_t>(y) % kVecBytes == 0;
 }
 

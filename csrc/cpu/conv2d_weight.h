@@ -6,6 +6,8 @@
 #pragma once
 
 #include "conv2d_gradient.h"
+#include "conv2d_phases.h"
+#include "gemm.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA {
 namespace {
@@ -20,10 +22,7 @@ struct WeightPass {
   int64_t pixels, parts, column_blocks;
 
   WeightPass(const Conv2dShape& shape, const BackwardWeightPass& p)
-      : s(shape),
-        channels{shape.groups, shape.C_in / shape.groups, shape.C_out / shape.groups},
-        arguments(p),
-        x(p.x) {
+      : s(shape), channels(shape, false), arguments(p), x(p.x) {
     pixels = s.N * s.OH * s.OW;
     column_blocks = ceil_div(channels.target, kTileColumns);
     // Large weights have parallelism enough in their columns: fewer parts bound the memory, to about 16 MB.
@@ -47,7 +46,7 @@ void pack_dy_as(const WeightPass& pass, int64_t first, int64_t count, int64_t ch
     const int64_t lanes = max(0, min(kVecFloats, width - v * kVecFloats));
     const int64_t c = channel + v * kVecFloats;
     const GradientChannels<kMade, kPooled> source(pass.arguments.gradient, s.C_out, c, lanes);
-    const TargetShape target{s.OH, s.OW, s.C_out};
+    const TargetShape target{s.N, s.OH, s.OW, s.C_out};
     int64_t n = first / (s.OH * s.OW), h = first / s.OW % s.OH, w = first % s.OW;
     float *out = packed + v * kVecFloats, *sum = dbias + v * kVecFloats;
     Vec sums = load(sum);
@@ -104,8 +103,8 @@ PYCONV_INLINE void run_weight_pass(const Context& context, const WeightPass& pas
   float* partials = static_cast<float*>(context.workspace);
   const int64_t units = pass.units(), unit_floats = pass.unit_floats(), rows = pass.rows();
 
-  // A chunk takes as many column blocks through its pixels together as leave room for their sums in L2, and at
-  // least 16 chunks. Each unit is summed alone, so this moves no bits.
+  // A chunk takes as many column blocks through its pixels together as leave room for their sums in L2, and as
+  // leave 16 chunks. Each unit is summed by itself, so that the results are the same however many go together.
   const int64_t band = max(1, min(kBandFloats / unit_floats, pass.parts * units / kMaxPartials));
   const int64_t bands = ceil_div(units, band);
   parallel(pass.parts * bands, [&](int64_t chunk) {

@@ -64,7 +64,7 @@ PYCONV_INLINE void transform_weight(const Tiling<F>& g, const Conv2dShape& s, co
 }
 
 // How a pass is cut: runs of blocks, by the shape alone, and where these are fewer than the threads, column blocks
-// of the target, each with its own transform of the source. That moves no bits.
+// of the target, each with its own transform of the source. Each output is computed as it would be by one thread.
 template <class F>
 struct Chunks {
   int64_t runs, splits;
@@ -193,8 +193,8 @@ void correlate(const Tiling<F>& tiling, const Workspace<F>& workspace, const flo
           for (int64_t t = 0; t < count; t += kTileRows) {
             ahead.step();
             read.step();
-            multiply_plane_rows(min(kTileRows, count - t), a + t * g.source_row(), g.source_row(), b, g.C,
-                                y + t * kTileColumns);
+            multiply_strided_rows(min(kTileRows, count - t), a + t * g.source_row(), g.source_row(), 1, 0, g.C, b,
+                                  y + t * kTileColumns, kTileColumns);
           }
         }
         transform_output(g, M, first, count, column * kTileColumns, block == blocks.begin, sums, epilogue);
@@ -206,53 +206,67 @@ void correlate(const Tiling<F>& tiling, const Workspace<F>& workspace, const flo
 }
 
 template <class F>
-Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass) {
+void forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass) {
   const Tiling<F> g(s, false);
   const Workspace<F> workspace(g, context.workspace);
   const float* U = pass.prepared;
   if (!U) transform_weight(g, s, pass.weight, false, workspace.U), U = workspace.U;
-  with_epilogue(pass, pass.bias, g.N, {g.OH, g.OW, g.K}, workspace.sums(g),
+  with_epilogue(pass, pass.bias, g.target(),
                 [&](const auto& epilogue) { correlate(g, workspace, U, pass.x, pass.input, nullptr, epilogue); });
-  return kOk;
+  write_sums(pass, g.target(), workspace.sums(g));
 }
 
 template <class F>
-Status backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& pass) {
+void backward_input(const Context& context, const Conv2dShape& s, const BackwardInputPass& pass) {
   const Tiling<F> g(s, true);
   const Workspace<F> workspace(g, context.workspace);
   transform_weight(g, s, pass.weight, true, workspace.U);
-  with_epilogue(pass, g.N, {g.OH, g.OW, g.K}, workspace.sums(g), [&](const auto& epilogue) {
+  with_epilogue(pass, nullptr, g.target(), [&](const auto& epilogue) {
     correlate(g, workspace, workspace.U, pass.dy, {}, pass.reduction.x, epilogue);
   });
-  return kOk;
+  write_sums(pass, g.target(), workspace.sums(g));
+}
+
+template <class F, auto weight_workspace>
+size_t workspace(const Conv2dShape& s, Conv2dPass pass) {
+  if (pass == Conv2dPass::kBackwardWeight) return weight_workspace(s);
+  return Workspace<F>::bytes({s, pass == Conv2dPass::kBackwardInput});
+}
+
+template <class F>
+size_t prepared_bytes(const Conv2dShape& s) {
+  const Tiling<F> g(s, false);
+  return static_cast<size_t>(g.kPlanes * g.weight_plane()) * sizeof(float);
+}
+
+template <class F>
+void prepare(const Context&, const Conv2dShape& s, const float* weight, float* prepared) {
+  transform_weight(Tiling<F>(s, false), s, weight, false, prepared);
+}
+
+// A row of the table; the weight gradient is in a file of its own.
+template <class F, auto backward_weight, auto weight_workspace>
+constexpr Algorithm algorithm() {
+  return {
+      .fits = [](const Conv2dShape& s) { return fits_winograd(s); },
+      .forward = forward<F>,
+      .backward_input = backward_input<F>,
+      .backward_weight = backward_weight,
+      .workspace = workspace<F, weight_workspace>,
+      .prepared_bytes = prepared_bytes<F>,
+      .prepare = prepare<F>,
+      .fusions = kFuseEpilogue | kFusePool | kFuseInput | kFuseReduction | kFuseGradient,
+  };
 }
 
 }  // namespace
-
-Status forward(const Context& context, const Conv2dShape& s, int out, const ForwardPass& pass) {
-  return out == 4 ? forward<WinogradF4>(context, s, pass) : forward<WinogradF2>(context, s, pass);
-}
-
-Status backward_input(const Context& context, const Conv2dShape& s, int out, const BackwardInputPass& pass) {
-  return out == 4 ? backward_input<WinogradF4>(context, s, pass) : backward_input<WinogradF2>(context, s, pass);
-}
-
-size_t workspace(const Conv2dShape& s, int out, Conv2dPass pass) {
-  if (pass == Conv2dPass::kBackwardWeight) return weight_gradient_floats(s, out) * sizeof(float);
-  const bool backward = pass == Conv2dPass::kBackwardInput;
-  return out == 4 ? Workspace<WinogradF4>::bytes({s, backward}) : Workspace<WinogradF2>::bytes({s, backward});
-}
-
-void prepare(const Conv2dShape& s, int out, const float* weight, float* prepared) {
-  out == 4 ? transform_weight(Tiling<WinogradF4>(s, false), s, weight, false, prepared)
-           : transform_weight(Tiling<WinogradF2>(s, false), s, weight, false, prepared);
-}
-
-size_t prepared_bytes(const Conv2dShape& s, int out) {
-  const Tiling<WinogradF4> f4(s, false);
-  const Tiling<WinogradF2> f2(s, false);
-  return static_cast<size_t>(out == 4 ? f4.kPlanes * f4.weight_plane() : f2.kPlanes * f2.weight_plane()) *
-         sizeof(float);
-}
-
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::winograd
+
+namespace pyconv::cpu::PYCONV_CPU_ISA {
+
+const Algorithm kWinogradF2x2 =
+    winograd::algorithm<WinogradF2, winograd::backward_weight_f2x2, winograd::weight_workspace_f2x2>();
+const Algorithm kWinogradF4x4 =
+    winograd::algorithm<WinogradF4, winograd::backward_weight_f4x4, winograd::weight_workspace_f4x4>();
+
+}  // namespace pyconv::cpu::PYCONV_CPU_ISA

@@ -2,7 +2,8 @@
 // to n x n planes V[plane][tile][channel], which meet their counterparts plane by plane in matrix products.
 #pragma once
 
-#include "conv2d.h"
+#include "conv2d_tile.h"
+#include "gemm.h"
 #include "winograd.h"
 
 namespace pyconv::cpu::PYCONV_CPU_ISA::winograd {
@@ -38,6 +39,7 @@ struct Tiling {
     // Measured on Zen 4: what keeps the planes in a 1 MB L2; whole tiles of the products.
     block = round_up(C > 128 ? 16 : 32, kTileRows);
   }
+  TargetShape target() const { return {N, OH, OW, K}; }
   int64_t tiles() const { return N * tiles_h * tiles_w; }
   int64_t blocks() const { return ceil_div(tiles(), block); }
   int64_t source_row() const { return round_up(C, kVecFloats); }  // floats of a tile in a plane of V
@@ -97,35 +99,6 @@ PYCONV_INLINE Prefetch prefetch_tiles(const Tiling<F>& g, const float* tensor, i
   const auto pixel = [&](int64_t row) { return row / g.tiles_h * H * W + min(H, row % g.tiles_h * size) * W; };
   return tensor ? Prefetch(tensor + pixel(from) * C, tensor + (to < rows ? pixel(to) : g.N * H * W) * C, steps)
                 : Prefetch(nullptr, nullptr, steps);
-}
-
-// One product of a block: y (rows, kTileColumns) = a (rows, K) b (K, kTileColumns), whole vectors.
-template <int R>
-void multiply_plane(const float* a, int64_t a_row, const float* b, int64_t K, float* y) {
-  Vec sum[R][kTileVecs] = {};
-  for (int64_t k = 0; k < K; ++k, ++a, b += kTileColumns) {
-    Vec row[kTileVecs];
-    PYCONV_UNROLL
-    for (int v = 0; v < kTileVecs; ++v) row[v] = load(b + v * kVecFloats);
-    PYCONV_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const Vec value = broadcast(a[r * a_row]);
-      PYCONV_UNROLL
-      for (int v = 0; v < kTileVecs; ++v) sum[r][v] += value * row[v];
-    }
-  }
-  PYCONV_UNROLL
-  for (int r = 0; r < R; ++r) {
-    PYCONV_UNROLL
-    for (int v = 0; v < kTileVecs; ++v) store(y + r * kTileColumns + v * kVecFloats, sum[r][v]);
-  }
-}
-template <int R = kTileRows>
-PYCONV_INLINE void multiply_plane_rows(int64_t rows, const float* a, int64_t a_row, const float* b, int64_t K,
-                                       float* y) {
-  if constexpr (R > 1)
-    if (rows < R) return multiply_plane_rows<R - 1>(rows, a, a_row, b, K, y);
-  multiply_plane<R>(a, a_row, b, K, y);
 }
 
 // A tile's source square by pointers: its first column, the ones between, its last one; rows and columns outside
@@ -218,7 +191,10 @@ PYCONV_INLINE void transform_input(const Tiling<F>& g, const float* x, const Sca
 
 }  // namespace
 
-// Of backward_weight's workspace.
-size_t weight_gradient_floats(const Conv2dShape&, int out);
+// ---- conv2d_winograd_weight.cpp: a row's functions. Workspaces are in bytes.
+void backward_weight_f2x2(const Context&, const Conv2dShape&, const BackwardWeightPass&);
+void backward_weight_f4x4(const Context&, const Conv2dShape&, const BackwardWeightPass&);
+size_t weight_workspace_f2x2(const Conv2dShape&);
+size_t weight_workspace_f4x4(const Conv2dShape&);
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::winograd

@@ -32,7 +32,7 @@ template <class F, bool kMade, bool kPooled>
 PYCONV_INLINE void transform_gradient(const Tiling<F>& g, const Conv2dGradient& gradient, int64_t first,
                                       int64_t count, Range channels, float* D, float* dbias) {
   const int64_t plane = gradient_plane(g);
-  const TargetShape target{g.OH, g.OW, g.K};
+  const TargetShape target = g.target();
   TileWalk<F> at(g, first);
   for (int64_t t = 0; t < count; ++t, at.next()) {
     const int64_t rows = min(F::kOut, g.OH - at.h), columns = min(F::kOut, g.OW - at.w);
@@ -69,8 +69,8 @@ PYCONV_INLINE void transform_gradient(const Tiling<F>& g, const Conv2dGradient& 
 template <class F, bool kMade, bool kPooled>
 PYCONV_INLINE void sum_parts(const Tiling<F>& tiling, const BackwardWeightPass& shared_pass, int64_t parts,
                              float* partials, const float* zeros) {
-  // More threads than parts: they share the column blocks too, each with its own transform of x. This moves no
-  // bits.
+  // Where threads are more than parts, they share the column blocks too, each with its own transform of x. Each
+  // block is summed by itself: the results are the same.
   const int64_t splits = max(1, min(tiling.column_blocks(), num_threads() / max(1, parts)));
   parallel(parts * splits, [=](int64_t chunk) {
     const int64_t part = chunk / splits;
@@ -113,7 +113,7 @@ PYCONV_INLINE void sum_parts(const Tiling<F>& tiling, const BackwardWeightPass& 
 }
 
 template <class F>
-Status run(const Context& context, const Conv2dShape& s, const BackwardWeightPass& pass) {
+void run(const Context& context, const Conv2dShape& s, const BackwardWeightPass& pass) {
   const Tiling<F> g(s, false);
   const int64_t parts = weight_parts(g), stride = part_floats(g);
   float* partials = static_cast<float*>(context.workspace);
@@ -153,23 +153,27 @@ Status run(const Context& context, const Conv2dShape& s, const BackwardWeightPas
   });
   for (int64_t c = 0; pass.dbias && c < g.K; c += kVecFloats)
     store_part(pass.dbias + c, added(g.kPlanes * g.weight_plane() + c), min(kVecFloats, g.K - c));
-  return kOk;
 }
 
 template <class F>
-size_t floats(const Conv2dShape& s) {
+size_t workspace(const Conv2dShape& s) {
   const Tiling<F> g(s, false);
-  return static_cast<size_t>(weight_parts(g) * part_floats(g) + g.zeros());
+  return static_cast<size_t>(weight_parts(g) * part_floats(g) + g.zeros()) * sizeof(float);
 }
 
 }  // namespace
 
-Status backward_weight(const Context& context, const Conv2dShape& s, int out, const BackwardWeightPass& pass) {
-  return out == 4 ? run<WinogradF4>(context, s, pass) : run<WinogradF2>(context, s, pass);
+void backward_weight_f2x2(const Context& context, const Conv2dShape& s, const BackwardWeightPass& pass) {
+  run<WinogradF2>(context, s, pass);
 }
-
-size_t weight_gradient_floats(const Conv2dShape& s, int out) {
-  return out == 4 ? floats<WinogradF4>(s) : floats<WinogradF2>(s);
+void backward_weight_f4x4(const Context& context, const Conv2dShape& s, const BackwardWeightPass& pass) {
+  run<WinogradF4>(context, s, pass);
+}
+size_t weight_workspace_f2x2(const Conv2dShape& s) {
+  return workspace<WinogradF2>(s);
+}
+size_t weight_workspace_f4x4(const Conv2dShape& s) {
+  return workspace<WinogradF4>(s);
 }
 
 }  // namespace pyconv::cpu::PYCONV_CPU_ISA::winograd

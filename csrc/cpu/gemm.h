@@ -1,10 +1,12 @@
-// The two register-blocked products that convolution and dense layers are made of.
+// The products that convolutions and dense layers are made of: a few rows by a few columns, whose sums stay in
+// registers (add_products) until they are whole.
 //
-//   multiply  y[r] (+)= bias + sum over taps t, k of a[t][r][k] * b[t][k]      rows r, columns in vectors
-//   outer     c[r] += sum over pixels p of a[p][r] * b[p]
+//   multiply          y[r] (+)= bias + sum over taps t, k of a[t][r][k] * b[t][k]    rows r, columns in vectors
+//   multiply_strided  the same of rows, taps and results that lie evenly apart
+//   outer             c[r] += sum over pixels p of a[p][r] * b[p]
 //
-// Rows are given by pointers, so the same loop serves a matrix, an im2col block and a convolution whose rows
-// are pixels scattered over an image (Dukhan, "The Indirect Convolution Algorithm", 2019).
+// The rows of `multiply` are given by pointers, so that it serves a matrix, an im2col block and a convolution
+// whose rows are pixels scattered over an image (Dukhan, "The Indirect Convolution Algorithm", 2019).
 #pragma once
 
 #include "cpu.h"
@@ -18,6 +20,9 @@ constexpr int kTileVecs = 2;
 constexpr int kTileColumns = kTileVecs * kVecFloats;
 constexpr int kMaxTaps = 64;
 
+// What a band of column blocks may take of the L2, 256 KB: packed weights, or sums.
+constexpr int64_t kBandFloats = 1 << 16;
+
 // What one call of `multiply` works on. Columns beyond `columns` are computed and not stored.
 struct RegisterTile {
   const float* a[kMaxTaps][kTileRows];
@@ -29,6 +34,23 @@ struct RegisterTile {
   float* y[kTileRows];
   int64_t columns;
 };
+
+// sum[r][v] += sum over k in [0, K) of a(r, k) * b[k][v], sums in registers: the loop that all products are made
+// of. b is (K, kTileColumns) packed.
+template <int R, int V, class A>
+PYCONV_INLINE void add_products(Vec (&sum)[R][V], int64_t K, const float* b, const A& a) {
+  for (int64_t k = 0; k < K; ++k, b += kTileColumns) {
+    Vec row[V];
+    PYCONV_UNROLL
+    for (int v = 0; v < V; ++v) row[v] = load(b + v * kVecFloats);
+    PYCONV_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const Vec value = broadcast(a(r, k));
+      PYCONV_UNROLL
+      for (int v = 0; v < V; ++v) sum[r][v] += value * row[v];
+    }
+  }
+}
 
 template <int R, int V>
 void multiply(const RegisterTile& tile, int64_t b_shift, int64_t column) {
@@ -52,18 +74,7 @@ void multiply(const RegisterTile& tile, int64_t b_shift, int64_t column) {
     const float* a[R];
     PYCONV_UNROLL
     for (int r = 0; r < R; ++r) a[r] = tile.a[t][r];
-    const float* b = tile.b[t] + b_shift;
-    for (int64_t k = 0; k < tile.K; ++k, b += kTileColumns) {
-      Vec row[V];
-      PYCONV_UNROLL
-      for (int v = 0; v < V; ++v) row[v] = load(b + v * kVecFloats);
-      PYCONV_UNROLL
-      for (int r = 0; r < R; ++r) {
-        const Vec value = broadcast(a[r][k]);
-        PYCONV_UNROLL
-        for (int v = 0; v < V; ++v) sum[r][v] += value * row[v];
-      }
-    }
+    add_products(sum, tile.K, tile.b[t] + b_shift, [&](int r, int64_t k) PYCONV_LANES_BODY { return a[r][k]; });
   }
   PYCONV_UNROLL
   for (int r = 0; r < R; ++r) {
@@ -76,6 +87,27 @@ void multiply(const RegisterTile& tile, int64_t b_shift, int64_t column) {
         store_part(y + v * kVecFloats, sum[r][v], tail);
     }
   }
+}
+
+// y[r] = sum over t in [0, taps), k in [0, K) of a[r][t][k] * b[t][k], whole vectors, for rows that lie `a_row`
+// floats apart, taps `a_tap` and results `y_row`.
+template <int R>
+void multiply_strided(const float* a, int64_t a_row, int64_t taps, int64_t a_tap, int64_t K, const float* b,
+                      float* y, int64_t y_row) {
+  Vec sum[R][kTileVecs] = {};
+  for (int64_t t = 0; t < taps; ++t, a += a_tap, b += K * kTileColumns)
+    add_products(sum, K, b, [&](int r, int64_t k) PYCONV_LANES_BODY { return a[r * a_row + k]; });
+  PYCONV_UNROLL
+  for (int r = 0; r < R; ++r) {
+    PYCONV_UNROLL
+    for (int v = 0; v < kTileVecs; ++v) store(y + r * y_row + v * kVecFloats, sum[r][v]);
+  }
+}
+template <int R = kTileRows, class... Arguments>
+PYCONV_INLINE void multiply_strided_rows(int64_t rows, const Arguments&... arguments) {
+  if constexpr (R > 1)
+    if (rows < R) return multiply_strided_rows<R - 1>(rows, arguments...);
+  multiply_strided<R>(arguments...);
 }
 
 // A run of `count` pixels: a advances by a_step from `a`, b by kTileColumns from row `row`.
@@ -98,18 +130,8 @@ void outer(const Segments& segments, int64_t first_row, float* c) {
   for (int64_t s = 0; s < segments.count; ++s) {
     const Segment& segment = segments.list[s];
     const float* a = segment.a + first_row;
-    const float* row = segments.b + segment.row * kTileColumns;
-    for (int64_t p = 0; p < segment.count; ++p, a += segments.a_step, row += kTileColumns) {
-      Vec value[V];
-      PYCONV_UNROLL
-      for (int v = 0; v < V; ++v) value[v] = load(row + v * kVecFloats);
-      PYCONV_UNROLL
-      for (int r = 0; r < R; ++r) {
-        const Vec factor = broadcast(a[r]);
-        PYCONV_UNROLL
-        for (int v = 0; v < V; ++v) sum[r][v] += factor * value[v];
-      }
-    }
+    add_products(sum, segment.count, segments.b + segment.row * kTileColumns,
+                 [&](int r, int64_t p) PYCONV_LANES_BODY { return a[p * segments.a_step + r]; });
   }
   PYCONV_UNROLL
   for (int r = 0; r < R; ++r) {

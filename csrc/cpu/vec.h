@@ -210,11 +210,11 @@ PYCONV_INLINE void for_lanes(int64_t begin, int64_t end, const Body& body) {
 
 // A run of whole pixels of C channels that fills several registers, for coefficients that repeat every C
 // elements: C itself where channels are many.
-constexpr int64_t kFewChannels = 64;
-constexpr int64_t kMaxPeriod = kFewChannels * kVecFloats;  // of few channels
+constexpr int64_t kNarrowChannels = 64;
+constexpr int64_t kMaxPeriod = kNarrowChannels * kVecFloats;  // of few channels
 PYCONV_INLINE int64_t channel_period(int64_t C) {
   int64_t period = C > 1 ? C : 1;
-  if (C <= kFewChannels)
+  if (C <= kNarrowChannels)
     while (period % kVecFloats || period < 4 * kVecFloats) period *= 2;
   return period;
 }

@@ -24,7 +24,7 @@ def build(change=None):
     if not compiler:
         raise RuntimeError("no C++ compiler")
     sources = {path: path.read_text() for path in [*CSRC.glob("*.h"), *(CSRC / "cuda").glob("*")]}
-    sources |= {path: path.read_text() for path in [*HERE.glob("*.h"), HERE / "emulator.cpp"]}
+    sources |= {path: path.read_text() for path in [*HERE.glob("*.h"), *HERE.glob("*.cpp")]}
     if change:
         name, text, other = change
         path = CSRC / "cuda" / name
@@ -54,7 +54,7 @@ def build(change=None):
             return target
 
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            units = [*sorted((folder / "csrc" / "cuda").glob("*.cu")), folder / "emulator.cpp"]
+            units = [*sorted((folder / "csrc" / "cuda").glob("*.cu")), *sorted(folder.glob("*.cpp"))]
             objects = list(pool.map(compile, units))
         key = hashlib.sha256(repr([o.name for o in objects]).encode()).hexdigest()[:16]
         library = cache / f"libpyconv_cuda_emulated-{key}.so"
