@@ -117,6 +117,7 @@ def multiply_adds(call):
     a = call.arguments
     KH, KW, C_in, C_out = a["weight_shape"] if "weight_shape" in a else a["weight"].shape
     forward = call.op.startswith(("conv2d_fused", "conv2d_backward_weight")) or call.op == "conv2d"
+    a = a | a.get("gradient", {})
     image = a.get("y") or a.get("dy") or a["d"] if forward else a["dx"]
     N, H, W = image.shape[:3]
     if min(C_in, C_out) < 16 or (KH, KW) != (3, 3):
@@ -125,8 +126,16 @@ def multiply_adds(call):
     return tiles * WINOGRAD_PRODUCTS * C_in * C_out
 
 
+def arrays_in(arguments):
+    for value in arguments.values():
+        if hasattr(value, "shape"):
+            yield value
+        elif isinstance(value, dict):
+            yield from arrays_in(value)
+
+
 def array_bytes(call):
-    arrays = [v for v in call.arguments.values() if hasattr(v, "shape")]
+    arrays = list(arrays_in(call.arguments))
     return sum(math.prod(a.shape) * (1 if getattr(a, "dtype", "") == "uint8" else 4) for a in arrays)
 
 

@@ -85,7 +85,7 @@ struct Cuda {
       return;
     }
     auto* function = reinterpret_cast<CudaLibraryFunction*>(dlsym(library, "pyconv_cuda_library"));
-    const CudaLibrary* found = function ? function(kCudaLibraryVersion) : nullptr;
+    const CudaLibrary* found = function ? function(PYCONV_CONTRACT) : nullptr;
     if (!found) {
       why_not = "the CUDA library " + path + " is of another version of pyconv: build both together";
       return;

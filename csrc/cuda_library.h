@@ -6,9 +6,6 @@
 
 namespace pyconv {
 
-// Changes with kernels.h, shapes.h and this file.
-constexpr uint32_t kCudaLibraryVersion = 1000 * kKernelsVersion + 2;
-
 // Memory and order of work of a device. All work goes to one stream, in order; `copy_in` may return before it is
 // done but has read the host's memory, `copy_out` and `synchronize` return when all before is done. Each makes the
 // device the thread's current one.
@@ -43,7 +40,8 @@ struct CudaLibrary {
   const DeviceFunctions* device;
 };
 
-// pyconv_cuda_library, all that the library exports: null for a version it does not know.
-using CudaLibraryFunction = const CudaLibrary*(uint32_t version);
+// pyconv_cuda_library, all that the library exports: null for another contract than its own. `contract` is a hash of
+// kernels.h, shapes.h and this file, PYCONV_CONTRACT, which the build computes.
+using CudaLibraryFunction = const CudaLibrary*(uint64_t contract);
 
 }  // namespace pyconv

@@ -17,7 +17,6 @@
 
 namespace pyconv {
 
-constexpr uint32_t kKernelsVersion = 2;
 constexpr int kMaxPartials = 16;
 
 struct Status {

@@ -14,9 +14,16 @@ from typing_extensions import CapsuleType, Self
 _Pair: TypeAlias = int | Sequence[int]  # both, or (height, width)
 _Padding: TypeAlias = str | int | Sequence[int] | Sequence[Sequence[int]]
 _Algorithm: TypeAlias = Literal["auto", "direct", "gemm", "winograd_f2x2", "winograd_f4x4"]
+_Group: TypeAlias = dict[
+    str, Any
+]  # the fields of one of the contract's structs; fields that are structs, too
 _FillMode: TypeAlias = Literal["nearest", "constant", "reflect"]
 
 __version__: str
+
+OUTPUTS: dict[
+    str, dict[str, str | None]
+]  # op -> {what it writes: the input whose place that may take, or None}
 
 PHILOX_WEIGHTS: int
 PHILOX_SHUFFLE: int
@@ -367,28 +374,11 @@ def conv2d_fused(
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: int = 1,
-    x_scale: Tensor | None = None,
-    x_shift: Tensor | None = None,
-    x_relu: bool = False,
+    input: _Group | None = None,
     prepared: Tensor | None = None,
-    relu: bool = False,
-    y_scale: Tensor | None = None,
-    y_shift: Tensor | None = None,
-    y_relu: bool = False,
-    epsilon: float = 1e-3,
-    momentum: float = 0.99,
-    gamma: Tensor | None = None,
-    beta: Tensor | None = None,
-    running_mean: Tensor | None = None,
-    running_variance: Tensor | None = None,
-    mean: Tensor | None = None,
-    rstd: Tensor | None = None,
-    scale: Tensor | None = None,
-    shift: Tensor | None = None,
-    pooled: Tensor | None = None,
-    argmax: Tensor | None = None,
+    epilogue: _Group | None = None,
     y: Tensor | None = None,
-) -> Tensor: ...
+) -> Tensor | None: ...
 def conv2d_backward_input_fused(
     dy: Tensor,
     weight: Tensor,
@@ -398,21 +388,10 @@ def conv2d_backward_input_fused(
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: int = 1,
-    rows: int,
-    x: Tensor,
-    gamma: Tensor | None = None,
-    mean: Tensor,
-    rstd: Tensor,
-    scale: Tensor | None = None,
-    shift: Tensor | None = None,
-    relu: bool = False,
-    dgamma: Tensor | None = None,
-    dbeta: Tensor | None = None,
-    coefficients: Tensor,
+    reduction: _Group,
     dx: Tensor | None = None,
 ) -> Tensor: ...
 def conv2d_backward_weight_fused(
-    d: Tensor,
     x: Tensor,
     weight_shape: Sequence[int],
     *,
@@ -420,24 +399,13 @@ def conv2d_backward_weight_fused(
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: int = 1,
+    gradient: _Group,
+    input: _Group | None = None,
     bias: bool = True,
-    x_scale: Tensor | None = None,
-    x_shift: Tensor | None = None,
-    x_relu: bool = False,
-    y: Tensor | None = None,
-    relu: bool = False,
-    argmax: Tensor | None = None,
-    scale: Tensor | None = None,
-    shift: Tensor | None = None,
-    y_relu: bool = False,
-    coefficients: Tensor | None = None,
-    dy: Tensor | None = None,
     dweight: Tensor | None = None,
     dbias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]: ...
-def normalize(
-    x: Tensor, scale: Tensor, shift: Tensor, *, relu: bool = False, y: Tensor | None = None
-) -> Tensor: ...
+def normalize(x: Tensor, normalization: _Group, *, y: Tensor | None = None) -> Tensor: ...
 def batch_norm_fold(
     gamma: Tensor | None,
     beta: Tensor | None,
@@ -448,21 +416,7 @@ def batch_norm_fold(
     scale: Tensor | None = None,
     shift: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]: ...
-def batch_norm_reduce(
-    dy: Tensor,
-    *,
-    rows: int,
-    x: Tensor,
-    gamma: Tensor | None = None,
-    mean: Tensor,
-    rstd: Tensor,
-    scale: Tensor | None = None,
-    shift: Tensor | None = None,
-    relu: bool = False,
-    dgamma: Tensor | None = None,
-    dbeta: Tensor | None = None,
-    coefficients: Tensor,
-) -> Tensor: ...
+def batch_norm_reduce(dy: Tensor, *, reduction: _Group) -> None: ...
 def max_pool2d_signed(
     x: Tensor, gamma: Tensor | None = None, *, y: Tensor | None = None, argmax: Tensor | None = None
 ) -> tuple[Tensor, Tensor]: ...

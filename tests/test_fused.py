@@ -89,6 +89,10 @@ def signed_pool(y, gamma):
     return np.take_along_axis(windows, argmax[:, :, :, None].astype(int), 3)[:, :, :, 0], argmax
 
 
+def input_of(a, relu):
+    return None if relu is None else {"scale": tensor(a.x_scale), "shift": tensor(a.x_shift), "relu": relu}
+
+
 def run_training(a, *, relu, x_relu=None, pool=False):
     y_shape = references.conv2d(a.x, a.weight, **a.options).shape
     out = {name: empty((y_shape[-1],)) for name in ("mean", "rstd", "scale", "shift")}
@@ -97,10 +101,12 @@ def run_training(a, *, relu, x_relu=None, pool=False):
     if pool:
         shape = (y_shape[0], y_shape[1] // 2, y_shape[2] // 2, y_shape[3])
         out |= {"pooled": empty(shape), "argmax": empty(shape, "uint8")}
-    options = {**a.options, "relu": relu, "gamma": tensor(a.gamma), "beta": tensor(a.beta)}
-    if x_relu is not None:
-        options |= {"x_scale": tensor(a.x_scale), "x_shift": tensor(a.x_shift), "x_relu": x_relu}
-    _core.conv2d_fused(tensor(a.x), tensor(a.weight), tensor(a.bias), **options, **out)
+    given = {"epsilon": EPSILON, "momentum": 0.99, "gamma": tensor(a.gamma), "beta": tensor(a.beta)}
+    written = ("running_mean", "running_variance", "mean", "rstd", "scale", "shift")
+    epilogue = {"relu": relu, "statistics": given | {name: out[name] for name in written}}
+    epilogue |= {name: out[name] for name in ("pooled", "argmax") if pool}
+    options = {**a.options, "input": input_of(a, x_relu), "epilogue": epilogue, "y": out["y"]}
+    _core.conv2d_fused(tensor(a.x), tensor(a.weight), tensor(a.bias), **options)
     return SimpleNamespace(**{name: value.numpy() for name, value in out.items()})
 
 
@@ -176,12 +182,11 @@ def test_prediction(kernels, name, relu, pool):
     out = empty(expected.shape)
     prepared = _core.conv2d_prepare(tensor(a.weight), a.case.x, **a.options)
     is_read = prepared.size == 0
-    options = {"relu": relu, "y_scale": tensor(a.beta), "y_shift": tensor(a.bias), "y_relu": relu}
-    where = {"pooled": out} if pool else {"y": out}
+    epilogue = {"relu": relu, "output": {"scale": tensor(a.beta), "shift": tensor(a.bias), "relu": relu}}
+    epilogue |= {"pooled": out} if pool else {}
+    options = {"epilogue": epilogue, "y": None if pool else out}
     weight = a.weight if is_read else np.full_like(a.weight, np.nan)  # else the prepared ones are
-    _core.conv2d_fused(
-        tensor(a.x), tensor(weight), tensor(a.bias), **a.options, prepared=prepared, **options, **where
-    )
+    _core.conv2d_fused(tensor(a.x), tensor(weight), tensor(a.bias), **a.options, prepared=prepared, **options)
     assert_product(out.numpy(), expected, length=max(a.length, 36))
 
 
@@ -203,8 +208,9 @@ def reduction_arrays(x, gamma, beta, relu):
     out = {"dgamma": empty(gamma.shape), "dbeta": empty(gamma.shape)}
     out["coefficients"] = empty((3, *gamma.shape))
     read = {name: tensor(getattr(r, name)) for name in ("mean", "rstd", "scale", "shift")}
-    arguments = {"rows": x.size // x.shape[-1], "x": tensor(x), "gamma": tensor(gamma), "relu": relu}
-    return r, out, {**arguments, **read, **out}
+    read["normalization"] = {"scale": read.pop("scale"), "shift": read.pop("shift"), "relu": relu}
+    reduction = {"M": x.size // x.shape[-1], "x": tensor(x), "gamma": tensor(gamma), **read, **out}
+    return r, out, {"reduction": reduction}
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -252,7 +258,7 @@ def gradient_case(a, relu, norm, norm_relu, pool, x_relu=None):
     x = a.x if x_relu is None else normalized(a, x_relu)
     y = references.conv2d(x, a.weight, a.bias, **a.options).astype(np.float32)
     y = np.maximum(y, 0) if relu else y
-    arguments = {"y": tensor(y), "relu": relu, "y_relu": norm_relu}
+    arguments = {"y": tensor(y), "relu": relu}
     shape = (y.shape[0], y.shape[1] // 2, y.shape[2] // 2, y.shape[3]) if pool else y.shape
     d = normal(rng, *shape)
     arguments["d"] = tensor(d)
@@ -262,7 +268,7 @@ def gradient_case(a, relu, norm, norm_relu, pool, x_relu=None):
         d = references.max_pool2d_backward(d, argmax, y.shape, 2)
     if norm_relu:
         scale, shift = normal(rng, y.shape[-1]), normal(rng, y.shape[-1])
-        arguments |= {"scale": tensor(scale), "shift": tensor(shift)}
+        arguments["normalization"] = {"scale": tensor(scale), "shift": tensor(shift), "relu": True}
         d = np.where(np.float32(scale * y + shift) <= 0, 0, d)
     if norm:
         coefficients = normal(rng, 3, y.shape[-1])
@@ -275,17 +281,22 @@ def gradient_case(a, relu, norm, norm_relu, pool, x_relu=None):
 def check_gradient_call(a, kind, x_relu=None):
     relu, norm, norm_relu, pool = kind
     arguments, dy, x = gradient_case(a, relu, norm, norm_relu, pool, x_relu)
-    if x_relu is not None:
-        arguments |= {"x_scale": tensor(a.x_scale), "x_shift": tensor(a.x_shift), "x_relu": x_relu}
     made = empty(dy.shape)
     dweight, dbias = _core.conv2d_backward_weight_fused(
-        x=tensor(a.x), weight_shape=a.case.weight, **a.options, **arguments, dy=made
+        tensor(a.x),
+        a.case.weight,
+        **a.options,
+        gradient={**arguments, "dy": made},
+        input=input_of(a, x_relu),
     )
     y = arguments["y"].numpy()
     # scale * y + shift may fall on either side of 0 where it is next to it
     near = np.zeros(dy.shape, bool)
     if norm_relu:
-        value = arguments["scale"].numpy().astype(np.float64) * y + arguments["shift"].numpy()
+        value = (
+            arguments["normalization"]["scale"].numpy().astype(np.float64) * y
+            + arguments["normalization"]["shift"].numpy()
+        )
         near = np.abs(value) < 1e-5 * np.abs(y).max()
     assert_close(np.where(near, 0, made.numpy()).astype(np.float32), np.where(near, 0, dy), length=4)
     expected = references.conv2d_backward_weight(made.numpy(), x, a.case.weight, **a.options)
@@ -334,7 +345,7 @@ def test_any_winograd_shape(kernels, case, x_relu, kind):
 def test_normalize(kernels, rng, relu):
     x, scale, shift = normal(rng, 5, 6, 21), normal(rng, 21), normal(rng, 21)
     expected = scale.astype(np.float64) * x + shift
-    y = _core.normalize(tensor(x), tensor(scale), tensor(shift), relu=relu)
+    y = _core.normalize(tensor(x), {"scale": tensor(scale), "shift": tensor(shift), "relu": relu})
     assert_close(y.numpy(), np.maximum(expected, 0) if relu else expected)
 
 
@@ -384,9 +395,9 @@ def test_errors():
     y = empty((3, 16, 16, 48))
     v = tensor(a.gamma)
     with pytest.raises(ValueError, match=r"^\[conv2d_fused\] scale has shape \(48,\), expected \(32,\)"):
-        _core.conv2d_fused(x, weight, padding=1, x_scale=v, x_shift=v, y=y)
+        _core.conv2d_fused(x, weight, padding=1, input={"scale": v, "shift": v}, y=y)
     with pytest.raises(ValueError, match=r"^\[conv2d_backward_weight_fused\] y is missing"):
-        _core.conv2d_backward_weight_fused(y, x, a.case.weight, padding=1, relu=True)
+        _core.conv2d_backward_weight_fused(x, a.case.weight, padding=1, gradient={"d": y, "relu": True})
 
 
 def test_prepared_weights_of_another_size_are_refused():

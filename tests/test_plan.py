@@ -9,7 +9,7 @@ import pyconv
 from pyconv import _core, layers
 from pyconv.engine.batch import Batch
 from pyconv.engine.plan import Plan
-from pyconv.engine.trace import _OUTPUTS, Buffer, Trace
+from pyconv.engine.trace import Trace
 from pyconv.models import Sequential
 
 
@@ -49,13 +49,10 @@ def assert_reads_see_their_writes(plan):
     for buffer in plan.inputs.values():
         owner[span(buffer)] = number(buffer.storage)
     for call in plan.calls:
-        for name, value in call.arguments.items():
-            if isinstance(value, Buffer) and name not in _OUTPUTS[call.op]:
-                assert (owner[span(value)] == number(value.storage)).all(), (call.op, name)
-        for name in _OUTPUTS[call.op]:
-            value = call.arguments.get(name)
-            if isinstance(value, Buffer):
-                owner[span(value)] = number(value.storage)
+        for value in call.buffers(written=False):
+            assert (owner[span(value)] == number(value.storage)).all(), call.op
+        for value in call.buffers(written=True):
+            owner[span(value)] = number(value.storage)
 
 
 def test_training_buffers_never_disturb_each_other():

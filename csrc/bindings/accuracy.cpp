@@ -4,7 +4,9 @@
 
 namespace pyconv {
 
-void bind_accuracy(py::module_& module) {
+namespace {
+
+const Bindings accuracy_bindings = [](py::module_& module) {
   module.def(
       "accuracy",
       [](const Tensor& scores, const Tensor& target, const OptionalTensor& out) {
@@ -16,14 +18,13 @@ void bind_accuracy(py::module_& module) {
         check_shape(op, "target", target, integer ? Shape{N} : scores.shape,
                     integer ? DType::kInt32 : DType::kFloat32);
         const Tensor correct = output(op, "correct", out, {N});
-        submit(op, {&scores, &target, &correct},
-               [run = op.kernels->accuracy, shape = ClassShape{N, K, 0, 0}, scores = scores.as<float>(),
-                labels = integer ? target.as<int32_t>() : nullptr,
-                targets = integer ? nullptr : target.as<float>(), correct = correct.as<float>()](
-                   const Context& context) { return run(context, shape, scores, labels, targets, correct); });
+        submit(op, op.kernels->accuracy, ClassShape{N, K, 0, 0}, scores, integer ? &target : nullptr,
+               integer ? nullptr : &target, correct);
         return correct;
       },
-      py::arg("scores"), py::arg("target"), py::kw_only(), py::arg("correct") = py::none());
-}
+      py::arg("scores"), py::arg("target"), py::kw_only(), none("correct"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -4,7 +4,9 @@
 
 namespace pyconv {
 
-void bind_adam(py::module_& module) {
+namespace {
+
+const Bindings adam_bindings = [](py::module_& module) {
   module.def(
       "adam",
       [](const Tensor& dweight, const Tensor& weight_in, const Tensor& m_in, const Tensor& v_in,
@@ -17,15 +19,12 @@ void bind_adam(py::module_& module) {
         check_shape(op, "hyper", hyper, {4});
         const float l2 = number(op, "l2", l2_given);
         check_shape(op, "guard", guard, {1}, DType::kFloat64);
-        submit(op, {&dweight, &weight, &m, &v, &hyper, pointer(guard)},
-               [run = op.kernels->adam, size = dweight.size(), l2, hyper = hyper.as<float>(),
-                guard = data_or_null<double>(guard), dweight = dweight.as<float>(), weight = weight.as<float>(),
-                m = m.as<float>(), v = v.as<float>()](const Context& context) {
-                 return run(context, size, l2, hyper, guard, dweight, weight, m, v);
-               });
+        submit(op, op.kernels->adam, dweight.size(), l2, hyper, guard, dweight, weight, m, v);
       },
       py::arg("dweight"), py::arg("weight"), py::arg("m"), py::arg("v"), py::arg("hyper"), py::kw_only(),
-      py::arg("l2") = 0.0f, py::arg("guard") = py::none());
-}
+      py::arg("l2") = 0.0f, none("guard"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

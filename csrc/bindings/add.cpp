@@ -4,7 +4,9 @@
 
 namespace pyconv {
 
-void bind_add(py::module_& module) {
+namespace {
+
+const Bindings add_bindings = [](py::module_& module) {
   module.def(
       "add",
       [](const Tensor& a, const Tensor& b, const OptionalTensor& out) {
@@ -12,12 +14,12 @@ void bind_add(py::module_& module) {
         check_dtype(op, "a", a, DType::kFloat32);
         check_shape(op, "b", b, a.shape);
         const Tensor y = output(op, "y", out, a.shape);
-        submit(op, {&a, &b, &y},
-               [run = op.kernels->add, size = a.size(), a = a.as<float>(), b = b.as<float>(),
-                y = y.as<float>()](const Context& context) { return run(context, size, a, b, y); });
+        submit(op, op.kernels->add, a.size(), a, b, y);
         return y;
       },
-      py::arg("a"), py::arg("b"), py::kw_only(), py::arg("y") = py::none());
-}
+      py::arg("a"), py::arg("b"), py::kw_only(), none("y"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

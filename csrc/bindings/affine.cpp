@@ -26,12 +26,7 @@ Tensor affine(const Tensor& source, const Tensor& matrix, const OptionalTensor& 
       matrix.shape[0], x[0], x[1], x[2], x[3], fill_mode_of(fill_mode), number(op, "fill_value", fill_value)};
   check_batch(op, source, index, scale, shift, s.N);
   const Tensor y = output(op, "y", out, {s.N, s.H, s.W, s.C});
-  submit(op, {&source, &matrix, pointer(index), pointer(scale), pointer(shift), &y},
-         [=, run = op.kernels->affine, dtype = source.dtype, source = source.data, matrix = matrix.as<float>(),
-          index = data_or_null<int32_t>(index), scale = data_or_null(scale), shift = data_or_null(shift),
-          y = y.as<float>()](const Context& context) {
-           return run(context, s, dtype, source, index, matrix, scale, shift, y);
-         });
+  submit(op, op.kernels->affine, s, source.dtype, source, index, matrix, scale, shift, y);
   return y;
 }
 
@@ -60,22 +55,19 @@ Tensor random_affine(const Tensor& rng, const Tensor& index, const py::object& h
                             flag(op, "horizontal_flip", horizontal_flip),
                             flag(op, "vertical_flip", vertical_flip)};
   const Tensor matrix = output(op, "matrix", out, {s.N, 6});
-  submit(op, {&rng, &index, &matrix},
-         [=, run = op.kernels->random_affine, rng = rng.as<uint32_t>(), index = index.as<int32_t>(),
-          matrix = matrix.as<float>()](const Context& context) { return run(context, s, rng, index, matrix); });
+  submit(op, op.kernels->random_affine, s, rng, index, matrix);
   return matrix;
 }
 
-}  // namespace
-
-void bind_affine(py::module_& module) {
-  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
+const Bindings affine_bindings = [](py::module_& module) {
   module.def("affine", &affine, py::arg("source"), py::arg("matrix"), none("index"), py::kw_only(), none("scale"),
              none("shift"), py::arg("fill_mode") = "nearest", py::arg("fill_value") = 0.0f, none("y"));
   module.def("random_affine", &random_affine, py::arg("rng"), py::arg("index"), py::kw_only(), py::arg("height"),
              py::arg("width"), py::arg("rotation_range") = 0.0f, py::arg("height_shift_range") = 0.0f,
              py::arg("width_shift_range") = 0.0f, py::arg("horizontal_flip") = false,
              py::arg("vertical_flip") = false, none("matrix"));
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -41,14 +41,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const OptionalTen
   const Tensor y = output(op, "y", y_out, x.shape);
   const Tensor mean = output(op, "mean", mean_out, {s.C});
   const Tensor rstd = output(op, "rstd", rstd_out, {s.C});
-  submit(
-      op, {&x, pointer(gamma), pointer(beta), pointer(running_mean), pointer(running_variance), &y, &mean, &rstd},
-      [=, run = op.kernels->batch_norm, x = x.as<float>(), gamma = data_or_null(gamma), beta = data_or_null(beta),
-       running_mean = data_or_null(running_mean), running_variance = data_or_null(running_variance),
-       y = y.as<float>(), mean = mean.as<float>(), rstd = rstd.as<float>()](const Context& context) {
-        return run(context, s, x, gamma, beta, running_mean, running_variance, y, mean, rstd);
-      },
-      workspace(op, s));
+  submit(op, needs(op, s), op.kernels->batch_norm, s, x, gamma, beta, running_mean, running_variance, y, mean, rstd);
   return {y, mean, rstd};
 }
 
@@ -62,12 +55,7 @@ Tensor batch_norm_inference(const Tensor& x, const OptionalTensor& gamma, const 
   check_shape(op, "mean", mean, {s.C});
   check_shape(op, "variance", variance, {s.C});
   const Tensor y = output(op, "y", out, x.shape);
-  submit(
-      op, {&x, pointer(gamma), pointer(beta), &mean, &variance, &y},
-      [=, run = op.kernels->batch_norm_inference, x = x.as<float>(), gamma = data_or_null(gamma),
-       beta = data_or_null(beta), mean = mean.as<float>(), variance = variance.as<float>(),
-       y = y.as<float>()](const Context& context) { return run(context, s, x, gamma, beta, mean, variance, y); },
-      workspace(op, s));
+  submit(op, needs(op, s), op.kernels->batch_norm_inference, s, x, gamma, beta, mean, variance, y);
   return y;
 }
 
@@ -85,21 +73,11 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm_backward(const Tensor& dy, const T
   const Tensor dx = output(op, "dx", dx_out, x.shape);
   const Tensor dgamma = output(op, "dgamma", dgamma_out, {s.C});
   const Tensor dbeta = output(op, "dbeta", dbeta_out, {s.C});
-  submit(
-      op, {&dy, &x, pointer(gamma), &mean, &rstd, &dx, &dgamma, &dbeta},
-      [=, run = op.kernels->batch_norm_backward, dy = dy.as<float>(), x = x.as<float>(),
-       gamma = data_or_null(gamma), mean = mean.as<float>(), rstd = rstd.as<float>(), dx = dx.as<float>(),
-       dgamma = dgamma.as<float>(), dbeta = dbeta.as<float>()](const Context& context) {
-        return run(context, s, dy, x, gamma, mean, rstd, dx, dgamma, dbeta);
-      },
-      workspace(op, s));
+  submit(op, needs(op, s), op.kernels->batch_norm_backward, s, dy, x, gamma, mean, rstd, dx, dgamma, dbeta);
   return {dx, dgamma, dbeta};
 }
 
-}  // namespace
-
-void bind_batch_norm(py::module_& module) {
-  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
+const Bindings batch_norm_bindings = [](py::module_& module) {
   module.def("batch_norm", &batch_norm, py::arg("x"), none("gamma"), none("beta"), none("running_mean"),
              none("running_variance"), py::kw_only(), py::arg("epsilon") = 1e-3f, py::arg("momentum") = 0.99f,
              none("y"), none("mean"), none("rstd"));
@@ -107,6 +85,8 @@ void bind_batch_norm(py::module_& module) {
              py::arg("mean"), py::arg("variance"), py::kw_only(), py::arg("epsilon") = 1e-3f, none("y"));
   module.def("batch_norm_backward", &batch_norm_backward, py::arg("dy"), py::arg("x"), py::arg("gamma"),
              py::arg("mean"), py::arg("rstd"), py::kw_only(), none("dx"), none("dgamma"), none("dbeta"));
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -35,19 +35,33 @@ std::shared_ptr<void> workspace_of(const Op& op, size_t bytes, const DeviceFunct
 
 }  // namespace
 
-void submit(const Op& op, std::initializer_list<const Tensor*> tensors, BoundKernel call, size_t workspace_bytes,
-            Conv2dAlgorithm algorithm) {
+void Touched::refuse_dtype(size_t parameter, const Tensor& tensor, DType expected) const {
+  check_dtype(op_, parameter_name(op_, parameter).c_str(), tensor, expected);
+  std::abort();  // it throws
+}
+
+void Touched::refuse_writing(size_t parameter) const {
+  fail(op_, parameter_name(op_, parameter), " is read-only, expected memory to write to");
+}
+
+void Touched::refuse_device(const Tensor& tensor) const {
+  fail(op_, "arrays lie on ", device_name(op_.backend), " and on ", device_name(tensor.device),
+       ", expected one device");
+}
+
+std::vector<Bindings::Add*>& Bindings::all() {
+  static std::vector<Add*> all;
+  return all;
+}
+
+void submit_bound(const Op& op, const Needs& needs, const Touched& touched, BoundKernel kernel) {
   const DeviceFunctions* device = op.backend->device;
-  for (const Tensor* tensor : tensors)
-    if (tensor && tensor->functions() != device)
-      fail(op, "arrays lie on ", device_name(op.backend), " and on ", device_name(tensor->device),
-           ", expected one device");
-  Program::Entry entry{op, std::move(call), algorithm, precision()};
+  const size_t workspace_bytes = needs.workspace_bytes;
+  Program::Entry entry{op, std::move(kernel), needs.algorithm, precision()};
   if (Program* program = Program::recording()) {
     if (workspace_bytes > kMostBytes) workspace_of(op, workspace_bytes, device);  // which fails
     std::vector<std::shared_ptr<void>> owners;
-    for (const Tensor* tensor : tensors)
-      if (tensor) owners.push_back(tensor->owner);
+    for (const Tensor* tensor : touched) owners.push_back(tensor->owner);
     program->append(std::move(entry), device, workspace_bytes, std::move(owners));
     return;
   }

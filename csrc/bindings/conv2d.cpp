@@ -31,11 +31,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
   check_shape(op, "bias", bias, {s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C_out});
-  submit(
-      op, {&x, &weight, pointer(bias), &y},
-      [=, run = op.kernels->conv2d, x = x.as<float>(), weight = weight.as<float>(), bias = data_or_null(bias),
-       y = y.as<float>()](const Context& context) { return run(context, s, x, weight, bias, y); },
-      workspace(op, s, Conv2dPass::kForward, algorithm), algorithm);
+  submit(op, needs(op, s, Conv2dPass::kForward, algorithm), op.kernels->conv2d, s, x, weight, bias, y);
   return y;
 }
 
@@ -49,11 +45,7 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const py::o
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor dx = output(op, "dx", out, x_shape);
-  submit(
-      op, {&dy, &weight, &dx},
-      [=, run = op.kernels->conv2d_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
-       dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, dx); },
-      workspace(op, s, Conv2dPass::kBackwardInput, algorithm), algorithm);
+  submit(op, needs(op, s, Conv2dPass::kBackwardInput, algorithm), op.kernels->conv2d_backward_input, s, dy, weight, dx);
   return dx;
 }
 
@@ -72,21 +64,13 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const
   const Tensor dweight = output(op, "dweight", dweight_out, weight_shape);
   const OptionalTensor dbias =
       with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
-  submit(
-      op, {&dy, &x, &dweight, pointer(dbias)},
-      [=, run = op.kernels->conv2d_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
-       dweight = dweight.as<float>(),
-       dbias = data_or_null(dbias)](const Context& context) { return run(context, s, dy, x, dweight, dbias); },
-      workspace(op, s, Conv2dPass::kBackwardWeight, algorithm), algorithm);
+  submit(op, needs(op, s, Conv2dPass::kBackwardWeight, algorithm), op.kernels->conv2d_backward_weight, s, dy, x, dweight, dbias);
   return {dweight, dbias};
 }
 
-}  // namespace
-
-void bind_conv2d(py::module_& module) {
+const Bindings conv2d_bindings = [](py::module_& module) {
   const auto stride = py::arg("stride") = 1, padding = py::arg("padding") = 0, dilation = py::arg("dilation") = 1,
              groups = py::arg("groups") = 1, algorithm = py::arg("algorithm") = "auto";
-  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
   module.def(
       "conv2d",
       [](const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const py::object& stride,
@@ -125,6 +109,8 @@ void bind_conv2d(py::module_& module) {
         return py::make_tuple(s.N, s.OH, s.OW, s.C_out);
       },
       py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups);
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -5,7 +5,9 @@
 
 namespace pyconv {
 
-void bind_dropout(py::module_& module) {
+namespace {
+
+const Bindings dropout_bindings = [](py::module_& module) {
   module.def(
       "dropout",
       [](const Tensor& x, const Tensor& rng, const py::object& rate_given, const py::object& purpose_given,
@@ -17,14 +19,13 @@ void bind_dropout(py::module_& module) {
         if (!(rate >= 0 && rate < 1)) fail(op, "rate is ", rate, ", expected at least 0 and below 1");
         const auto purpose = static_cast<uint32_t>(integer(op, "purpose", purpose_given, 0, UINT32_MAX));
         const Tensor y = output(op, "y", out, x.shape);
-        submit(op, {&x, &rng, &y},
-               [run = op.kernels->dropout, shape = DropoutShape{x.size(), rate, purpose}, rng = rng.as<uint32_t>(),
-                x = x.as<float>(),
-                y = y.as<float>()](const Context& context) { return run(context, shape, rng, x, y); });
+        submit(op, op.kernels->dropout, DropoutShape{x.size(), rate, purpose}, rng, x, y);
         return y;
       },
       py::arg("x"), py::arg("rng"), py::kw_only(), py::arg("rate"),
-      py::arg("purpose") = static_cast<uint32_t>(kPhiloxDropout), py::arg("y") = py::none());
-}
+      py::arg("purpose") = static_cast<uint32_t>(kPhiloxDropout), none("y"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

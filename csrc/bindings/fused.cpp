@@ -1,8 +1,8 @@
-// The fused entries of a backend, which the planner alone calls (pyconv/fusion.py).
+// The fused entries of a backend, which the planner alone calls (pyconv/engine/fusion.py).
 #include <pybind11/stl.h>
 
-#include "call.h"
 #include "geometry.h"
+#include "group.h"
 
 namespace pyconv {
 
@@ -16,20 +16,14 @@ const FusedKernels& fused(const Op& op) {
 const auto kStride = py::arg("stride") = 1, kPadding = py::arg("padding") = 0, kDilation = py::arg("dilation") = 1,
            kGroups = py::arg("groups") = 1;
 
-py::arg_v none(const char* name) {
-  return py::arg(name) = py::none();
+void check_scale_shift(const Op& op, const ScaleShift& n) {
+  if (!n.scale != !n.shift) fail(op, "scale and shift come together, got one of them");
 }
 
-// An optional (C) vector.
-float* vector(const char* op, const char* name, const OptionalTensor& tensor, int64_t C) {
-  check_shape(op, name, tensor, {C});
-  return data_or_null(tensor);
-}
-
-ScaleShift normalization(const char* op, const OptionalTensor& scale, const OptionalTensor& shift, bool relu,
-                         int64_t C) {
-  if (scale.has_value() != shift.has_value()) fail(op, "scale and shift come together, got one of them");
-  return {vector(op, "scale", scale, C), vector(op, "shift", shift, C), relu};
+Group<ScaleShift> scale_shift_of(const Op& op, const char* name, const py::object& given, int64_t C) {
+  auto group = group_of<ScaleShift>(op, name, given, {C, {}});
+  check_scale_shift(op, group.value);
+  return group;
 }
 
 uint32_t conv2d_fusions(const py::object& x_shape, const py::object& weight_shape, const py::object& stride,
@@ -61,158 +55,93 @@ Tensor conv2d_prepare(const Tensor& weight, const py::object& x_shape, const py:
   const int64_t floats = conv2d_prepared_size(x_shape, py::cast(weight.shape), stride, padding, dilation, groups,
                                               device_name(op.backend));
   const Tensor prepared = output(op, "prepared", out, {floats});
-  submit(
-      op, {&weight, &prepared},
-      [=, run = fused(op).conv2d_prepare, weight = weight.as<float>(),
-       prepared = prepared.as<float>()](const Context& context) { return run(context, s, weight, prepared); },
-      workspace(op, s, Conv2dPass::kForward, Conv2dAlgorithm::kAuto, true));
+  submit(op, needs(op, s, Conv2dPass::kForward, Conv2dAlgorithm::kAuto, true), fused(op).conv2d_prepare, s, weight,
+         prepared);
   return prepared;
 }
 
 OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                             const py::object& stride, const py::object& padding, const py::object& dilation,
-                            const py::object& groups, const OptionalTensor& x_scale, const OptionalTensor& x_shift,
-                            bool x_relu, const OptionalTensor& prepared, bool relu, const OptionalTensor& y_scale,
-                            const OptionalTensor& y_shift, bool y_relu, float epsilon, float momentum,
-                            const OptionalTensor& gamma, const OptionalTensor& beta,
-                            const OptionalTensor& running_mean, const OptionalTensor& running_variance,
-                            const OptionalTensor& mean, const OptionalTensor& rstd, const OptionalTensor& scale,
-                            const OptionalTensor& shift, const OptionalTensor& pooled,
-                            const OptionalTensor& argmax, const OptionalTensor& y) {
+                            const py::object& groups, const py::object& input_given, const OptionalTensor& prepared,
+                            const py::object& epilogue_given, const OptionalTensor& y) {
   const Op op("conv2d_fused", x);
-  check_dtype(op, "x", x, DType::kFloat32);
-  check_dtype(op, "weight", weight, DType::kFloat32);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, {stride, padding, dilation, groups});
-  const int64_t C = s.C_out;
-  check_shape(op, "y", y, {s.N, s.OH, s.OW, C});
-  check_shape(op, "pooled", pooled, {s.N, s.OH / 2, s.OW / 2, C});
-  check_shape(op, "argmax", argmax, {s.N, s.OH / 2, s.OW / 2, C}, DType::kUint8);
-  if (!y && !pooled) fail(op, "neither y nor pooled is given, expected at least one");
-  if (argmax && !pooled) fail(op, "argmax asks for pooled");
-  if (pooled && (s.OH % 2 || s.OW % 2)) fail(op, "pooled asks for an even output, it is ", s.OH, " x ", s.OW);
+  const Shape pooled{s.N, s.OH / 2, s.OW / 2, s.C_out};
+  const auto input = scale_shift_of(op, "input", input_given, s.C_in);
+  const auto epilogue =
+      group_of<Conv2dEpilogue>(op, "epilogue", epilogue_given, {s.C_out, {{"pooled", pooled}, {"argmax", pooled}}});
+  const Conv2dEpilogue& e = epilogue.value;
+  const BatchNormStatistics& statistics = e.statistics;
+  check_shape(op, "bias", bias, {s.C_out});
+  check_shape(op, "y", y, {s.N, s.OH, s.OW, s.C_out});
+  check_scale_shift(op, e.output);
+  if (!y && !e.pooled) fail(op, "neither y nor pooled is given, expected at least one");
+  if (e.argmax && !e.pooled) fail(op, "argmax asks for pooled");
+  if (e.pooled && (s.OH % 2 || s.OW % 2)) fail(op, "pooled asks for an even output, it is ", s.OH, " x ", s.OW);
+  if (statistics.mean && (!statistics.rstd || !statistics.scale || !statistics.shift || !y))
+    fail(op, "mean asks for rstd, scale, shift and y");
   if (prepared) {
     const size_t bytes = fused(op).conv2d_prepared_bytes(planning_context(), s);
     check_shape(op, "prepared", prepared, {static_cast<int64_t>(bytes / sizeof(float))});
   }
-  Conv2dEpilogue epilogue{};
-  epilogue.relu = relu;
-  epilogue.output = normalization(op, y_scale, y_shift, y_relu, C);
-  if (mean) {
-    if (!rstd || !scale || !shift || !y) fail(op, "mean asks for rstd, scale, shift and y");
-    epilogue.statistics = {epsilon,
-                           momentum,
-                           vector(op, "gamma", gamma, C),
-                           vector(op, "beta", beta, C),
-                           vector(op, "running_mean", running_mean, C),
-                           vector(op, "running_variance", running_variance, C),
-                           vector(op, "mean", mean, C),
-                           vector(op, "rstd", rstd, C),
-                           vector(op, "scale", scale, C),
-                           vector(op, "shift", shift, C)};
-  }
-  epilogue.pooled = data_or_null(pooled);
-  epilogue.argmax = data_or_null<uint8_t>(argmax);
-  const ScaleShift input = normalization(op, x_scale, x_shift, x_relu, s.C_in);
-  submit(
-      op,
-      {&x, &weight, pointer(bias), pointer(x_scale), pointer(x_shift), pointer(prepared), pointer(y_scale),
-       pointer(y_shift), pointer(gamma), pointer(beta), pointer(running_mean), pointer(running_variance),
-       pointer(mean), pointer(rstd), pointer(scale), pointer(shift), pointer(pooled), pointer(argmax), pointer(y)},
-      [=, run = fused(op).conv2d_fused, x = x.as<float>(), weight = weight.as<float>(),
-       prepared = data_or_null(prepared), bias = vector(op, "bias", bias, C), y = data_or_null(y)](
-          const Context& context) { return run(context, s, x, input, weight, prepared, bias, epilogue, y); },
-      workspace(op, s, Conv2dPass::kForward, Conv2dAlgorithm::kAuto, prepared.has_value()));
-  return y ? y : pooled;
+  submit(op, needs(op, s, Conv2dPass::kForward, Conv2dAlgorithm::kAuto, prepared.has_value()),
+         fused(op).conv2d_fused, s, x, input, weight, prepared, bias, epilogue, y);
+  return y;
 }
 
-// The arguments that a reduction has besides dy and x.
-BatchNormReduction reduction_of(const char* op, int64_t M, const Tensor& x, const OptionalTensor& gamma,
-                                const Tensor& mean, const Tensor& rstd, const OptionalTensor& scale,
-                                const OptionalTensor& shift, bool relu, const OptionalTensor& dgamma,
-                                const OptionalTensor& dbeta, const Tensor& coefficients) {
-  const int64_t C = x.shape.back();
-  check_shape(op, "mean", mean, {C});
-  check_shape(op, "rstd", rstd, {C});
-  check_shape(op, "coefficients", coefficients, {3, C});
-  if (relu && !scale) fail(op, "relu asks for scale and shift");
-  return {M,
-          x.as<float>(),
-          normalization(op, scale, shift, relu, C),
-          vector(op, "gamma", gamma, C),
-          mean.as<float>(),
-          rstd.as<float>(),
-          vector(op, "dgamma", dgamma, C),
-          vector(op, "dbeta", dbeta, C),
-          coefficients.as<float>()};
+// A reduction of a dy of the shape of the x that was normalised.
+Group<BatchNormReduction> reduction_of(const Op& op, const py::object& given, const Shape& x) {
+  const int64_t C = x.back();
+  auto group = group_of<BatchNormReduction>(op, "reduction", given, {C, {{"x", x}, {"coefficients", {3, C}}}});
+  const BatchNormReduction& r = group.value;
+  if (!r.x || !r.mean || !r.rstd || !r.coefficients) fail(op, "reduction asks for x, mean, rstd and coefficients");
+  check_scale_shift(op, r.normalization);
+  if (r.normalization.relu && !r.normalization.scale) fail(op, "relu asks for scale and shift");
+  return group;
 }
 
 Tensor conv2d_backward_input_fused(const Tensor& dy, const Tensor& weight, const py::object& x_shape,
                                    const py::object& stride, const py::object& padding, const py::object& dilation,
-                                   const py::object& groups, int64_t rows, const Tensor& x,
-                                   const OptionalTensor& gamma, const Tensor& mean, const Tensor& rstd,
-                                   const OptionalTensor& scale, const OptionalTensor& shift, bool relu,
-                                   const OptionalTensor& dgamma, const OptionalTensor& dbeta,
-                                   const Tensor& coefficients, const OptionalTensor& out) {
+                                   const py::object& groups, const py::object& reduction_given,
+                                   const OptionalTensor& out) {
   const Op op("conv2d_backward_input_fused", dy);
-  check_dtype(op, "weight", weight, DType::kFloat32);
   const Conv2dShape s =
       conv2d_shape(op, sizes(op, "x_shape", x_shape), weight.shape, {stride, padding, dilation, groups});
+  const Shape x{s.N, s.H, s.W, s.C_in};
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
-  check_shape(op, "x", x, {s.N, s.H, s.W, s.C_in});
-  const BatchNormReduction reduction =
-      reduction_of(op, rows, x, gamma, mean, rstd, scale, shift, relu, dgamma, dbeta, coefficients);
-  const Tensor dx = output(op, "dx", out, x.shape);
-  op.writes_given = true;  // coefficients
-  submit(
-      op,
-      {&dy, &weight, &x, pointer(gamma), &mean, &rstd, pointer(scale), pointer(shift), pointer(dgamma),
-       pointer(dbeta), &coefficients, &dx},
-      [=, run = fused(op).conv2d_backward_input_fused, dy = dy.as<float>(), weight = weight.as<float>(),
-       dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, reduction, dx); },
-      workspace(op, s, Conv2dPass::kBackwardInput));
+  const auto reduction = reduction_of(op, reduction_given, x);
+  const Tensor dx = output(op, "dx", out, x);
+  submit(op, needs(op, s, Conv2dPass::kBackwardInput), fused(op).conv2d_backward_input_fused, s, dy, weight,
+         reduction, dx);
   return dx;
 }
 
 std::pair<Tensor, OptionalTensor> conv2d_backward_weight_fused(
-    const Tensor& d, const Tensor& x, const py::object& weight_shape, const py::object& stride,
-    const py::object& padding, const py::object& dilation, const py::object& groups, bool with_bias,
-    const OptionalTensor& x_scale, const OptionalTensor& x_shift, bool x_relu, const OptionalTensor& y, bool relu,
-    const OptionalTensor& argmax, const OptionalTensor& scale, const OptionalTensor& shift, bool y_relu,
-    const OptionalTensor& coefficients, const OptionalTensor& dy, const OptionalTensor& dweight_out,
+    const Tensor& x, const py::object& weight_shape, const py::object& stride, const py::object& padding,
+    const py::object& dilation, const py::object& groups, const py::object& gradient_given,
+    const py::object& input_given, bool with_bias, const OptionalTensor& dweight_out,
     const OptionalTensor& dbias_out) {
-  const Op op("conv2d_backward_weight_fused", d);
-  check_dtype(op, "x", x, DType::kFloat32);
+  const Op op("conv2d_backward_weight_fused", x);
   const Conv2dShape s =
       conv2d_shape(op, x.shape, sizes(op, "weight_shape", weight_shape), {stride, padding, dilation, groups});
-  const Shape y_shape{s.N, s.OH, s.OW, s.C_out}, pooled{s.N, s.OH / 2, s.OW / 2, s.C_out};
-  if (argmax && (s.OH % 2 || s.OW % 2)) fail(op, "argmax asks for an even output, it is ", s.OH, " x ", s.OW);
-  if (!y && (argmax || coefficients || relu || y_relu)) fail(op, "y is missing");
-  check_shape(op, "d", d, argmax ? pooled : y_shape);
-  check_shape(op, "argmax", argmax, pooled, DType::kUint8);
-  check_shape(op, "y", y, y_shape);
-  check_shape(op, "dy", dy, y_shape);
-  check_shape(op, "coefficients", coefficients, {3, s.C_out});
-  const Conv2dGradient gradient{d.as<float>(),
-                                data_or_null<uint8_t>(argmax),
-                                data_or_null(y),
-                                relu,
-                                normalization(op, scale, shift, y_relu, s.C_out),
-                                data_or_null(coefficients),
-                                data_or_null(dy)};
-  const ScaleShift input = normalization(op, x_scale, x_shift, x_relu, s.C_in);
+  const Shape y{s.N, s.OH, s.OW, s.C_out}, pooled{s.N, s.OH / 2, s.OW / 2, s.C_out};
+  const bool pools = py::isinstance<py::dict>(gradient_given) && gradient_given.contains("argmax") &&
+                     !gradient_given["argmax"].is_none();
+  const auto gradient = group_of<Conv2dGradient>(
+      op, "gradient", gradient_given,
+      {s.C_out,
+       {{"d", pools ? pooled : y}, {"argmax", pooled}, {"y", y}, {"dy", y}, {"coefficients", {3, s.C_out}}}});
+  const Conv2dGradient& g = gradient.value;
+  if (!g.d) fail(op, "d is missing");
+  if (pools && (s.OH % 2 || s.OW % 2)) fail(op, "argmax asks for an even output, it is ", s.OH, " x ", s.OW);
+  if (!g.y && (pools || g.coefficients || g.relu || g.normalization.relu)) fail(op, "y is missing");
+  check_scale_shift(op, g.normalization);
+  const auto input = scale_shift_of(op, "input", input_given, s.C_in);
   const Tensor dweight = output(op, "dweight", dweight_out, {s.KH, s.KW, s.C_in / s.groups, s.C_out});
   const OptionalTensor dbias =
       with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
-  op.writes_given |= dy.has_value();
-  submit(
-      op,
-      {&d, &x, pointer(x_scale), pointer(x_shift), pointer(y), pointer(argmax), pointer(scale), pointer(shift),
-       pointer(coefficients), pointer(dy), &dweight, pointer(dbias)},
-      [=, run = fused(op).conv2d_backward_weight_fused, x = x.as<float>(), dweight = dweight.as<float>(),
-       dbias = data_or_null(dbias)](const Context& context) {
-        return run(context, s, gradient, x, input, dweight, dbias);
-      },
-      workspace(op, s, Conv2dPass::kBackwardWeight));
+  submit(op, needs(op, s, Conv2dPass::kBackwardWeight), fused(op).conv2d_backward_weight_fused, s, gradient, x,
+         input, dweight, dbias);
   return {dweight, dbias};
 }
 
@@ -223,18 +152,12 @@ BatchNormShape rows_of(const Op& op, const Tensor& x, float epsilon = 0) {
   return {C ? x.size() / C : 0, C, epsilon, 0};
 }
 
-Tensor normalize(const Tensor& x, const Tensor& scale, const Tensor& shift, bool relu, const OptionalTensor& out) {
+Tensor normalize(const Tensor& x, const py::object& given, const OptionalTensor& out) {
   const Op op("normalize", x);
-  check_dtype(op, "x", x, DType::kFloat32);
   const BatchNormShape s = rows_of(op, x);
-  const ScaleShift n = normalization(op, scale, shift, relu, s.C);
+  const auto normalization = scale_shift_of(op, "normalization", given, s.C);
   const Tensor y = output(op, "y", out, x.shape);
-  submit(
-      op, {&x, &scale, &shift, &y},
-      [=, run = fused(op).normalize, x = x.as<float>(), y = y.as<float>()](const Context& context) {
-        return run(context, s, x, n, y);
-      },
-      workspace(op, s));
+  submit(op, needs(op, s), fused(op).normalize, s, x, normalization, y);
   return y;
 }
 
@@ -243,54 +166,34 @@ std::pair<Tensor, Tensor> batch_norm_fold(const OptionalTensor& gamma, const Opt
                                           const OptionalTensor& scale_out, const OptionalTensor& shift_out) {
   const Op op("batch_norm_fold", mean);
   const int64_t C = mean.size();
+  check_shape(op, "gamma", gamma, {C});
+  check_shape(op, "beta", beta, {C});
   check_shape(op, "variance", variance, {C});
   const Tensor scale = output(op, "scale", scale_out, {C}), shift = output(op, "shift", shift_out, {C});
-  submit(op, {pointer(gamma), pointer(beta), &mean, &variance, &scale, &shift},
-         [s = BatchNormShape{0, C, epsilon, 0}, run = fused(op).batch_norm_fold,
-          gamma = vector(op, "gamma", gamma, C), beta = vector(op, "beta", beta, C), mean = mean.as<float>(),
-          variance = variance.as<float>(), scale = scale.as<float>(), shift = shift.as<float>()](
-             const Context& context) { return run(context, s, gamma, beta, mean, variance, scale, shift); });
+  submit(op, fused(op).batch_norm_fold, BatchNormShape{0, C, epsilon, 0}, gamma, beta, mean, variance, scale, shift);
   return {scale, shift};
 }
 
-Tensor batch_norm_reduce(const Tensor& dy, int64_t rows, const Tensor& x, const OptionalTensor& gamma,
-                         const Tensor& mean, const Tensor& rstd, const OptionalTensor& scale,
-                         const OptionalTensor& shift, bool relu, const OptionalTensor& dgamma,
-                         const OptionalTensor& dbeta, const Tensor& coefficients) {
-  const Op op("batch_norm_reduce", x);
-  check_shape(op, "dy", dy, x.shape);
-  const BatchNormShape s = rows_of(op, x);
-  const BatchNormReduction reduction =
-      reduction_of(op, rows, x, gamma, mean, rstd, scale, shift, relu, dgamma, dbeta, coefficients);
-  submit(
-      op,
-      {&dy, &x, pointer(gamma), &mean, &rstd, pointer(scale), pointer(shift), pointer(dgamma), pointer(dbeta),
-       &coefficients},
-      [=, run = fused(op).batch_norm_reduce, dy = dy.as<float>()](const Context& context) {
-        return run(context, s, dy, reduction);
-      },
-      workspace(op, s));
-  return coefficients;
+void batch_norm_reduce(const Tensor& dy, const py::object& reduction_given) {
+  const Op op("batch_norm_reduce", dy);
+  const BatchNormShape s = rows_of(op, dy);
+  const auto reduction = reduction_of(op, reduction_given, dy.shape);
+  submit(op, needs(op, s), fused(op).batch_norm_reduce, s, dy, reduction);
 }
 
 std::pair<Tensor, OptionalTensor> max_pool2d_signed(const Tensor& x, const OptionalTensor& gamma,
                                                     const OptionalTensor& y_out,
                                                     const OptionalTensor& argmax_out) {
   const Op op("max_pool2d_signed", x);
-  check_dtype(op, "x", x, DType::kFloat32);
   const Pool2dShape s = pool2d_shape(op, x.shape, py::int_(2), py::none(), py::int_(0), py::int_(1), false);
   const Shape shape{s.N, s.OH, s.OW, s.C};
+  check_shape(op, "gamma", gamma, {s.C});
   const Tensor y = output(op, "y", y_out, shape), argmax = output(op, "argmax", argmax_out, shape, DType::kUint8);
-  submit(op, {&x, pointer(gamma), &y, &argmax},
-         [=, run = fused(op).max_pool2d_signed, x = x.as<float>(), gamma = vector(op, "gamma", gamma, s.C),
-          y = y.as<float>(),
-          argmax = argmax.data](const Context& context) { return run(context, s, x, gamma, y, argmax); });
+  submit(op, fused(op).max_pool2d_signed, s, x, gamma, y, argmax);
   return {y, argmax};
 }
 
-}  // namespace
-
-void bind_fused(py::module_& module) {
+const Bindings fused_bindings = [](py::module_& module) {
   module.attr("FUSE_EPILOGUE") = static_cast<uint32_t>(kFuseEpilogue);
   module.attr("FUSE_POOL") = static_cast<uint32_t>(kFusePool);
   module.attr("FUSE_INPUT") = static_cast<uint32_t>(kFuseInput);
@@ -304,29 +207,21 @@ void bind_fused(py::module_& module) {
   module.def("conv2d_prepare", &conv2d_prepare, py::arg("weight"), py::arg("x_shape"), py::kw_only(), kStride,
              kPadding, kDilation, kGroups, none("prepared"));
   module.def("conv2d_fused", &conv2d_fused, py::arg("x"), py::arg("weight"), none("bias"), py::kw_only(), kStride,
-             kPadding, kDilation, kGroups, none("x_scale"), none("x_shift"), py::arg("x_relu") = false,
-             none("prepared"), py::arg("relu") = false, none("y_scale"), none("y_shift"),
-             py::arg("y_relu") = false, py::arg("epsilon") = 1e-3f, py::arg("momentum") = 0.99f, none("gamma"),
-             none("beta"), none("running_mean"), none("running_variance"), none("mean"), none("rstd"),
-             none("scale"), none("shift"), none("pooled"), none("argmax"), none("y"));
+             kPadding, kDilation, kGroups, none("input"), none("prepared"), none("epilogue"), none("y"));
   module.def("conv2d_backward_input_fused", &conv2d_backward_input_fused, py::arg("dy"), py::arg("weight"),
-             py::arg("x_shape"), py::kw_only(), kStride, kPadding, kDilation, kGroups, py::arg("rows"),
-             py::arg("x"), none("gamma"), py::arg("mean"), py::arg("rstd"), none("scale"), none("shift"),
-             py::arg("relu") = false, none("dgamma"), none("dbeta"), py::arg("coefficients"), none("dx"));
-  module.def("conv2d_backward_weight_fused", &conv2d_backward_weight_fused, py::arg("d"), py::arg("x"),
-             py::arg("weight_shape"), py::kw_only(), kStride, kPadding, kDilation, kGroups, py::arg("bias") = true,
-             none("x_scale"), none("x_shift"), py::arg("x_relu") = false, none("y"), py::arg("relu") = false,
-             none("argmax"), none("scale"), none("shift"), py::arg("y_relu") = false, none("coefficients"),
-             none("dy"), none("dweight"), none("dbias"));
-  module.def("normalize", &normalize, py::arg("x"), py::arg("scale"), py::arg("shift"), py::kw_only(),
-             py::arg("relu") = false, none("y"));
+             py::arg("x_shape"), py::kw_only(), kStride, kPadding, kDilation, kGroups, py::arg("reduction"),
+             none("dx"));
+  module.def("conv2d_backward_weight_fused", &conv2d_backward_weight_fused, py::arg("x"), py::arg("weight_shape"),
+             py::kw_only(), kStride, kPadding, kDilation, kGroups, py::arg("gradient"), none("input"),
+             py::arg("bias") = true, none("dweight"), none("dbias"));
+  module.def("normalize", &normalize, py::arg("x"), py::arg("normalization"), py::kw_only(), none("y"));
   module.def("batch_norm_fold", &batch_norm_fold, py::arg("gamma"), py::arg("beta"), py::arg("mean"),
              py::arg("variance"), py::kw_only(), py::arg("epsilon") = 1e-3f, none("scale"), none("shift"));
-  module.def("batch_norm_reduce", &batch_norm_reduce, py::arg("dy"), py::kw_only(), py::arg("rows"), py::arg("x"),
-             none("gamma"), py::arg("mean"), py::arg("rstd"), none("scale"), none("shift"),
-             py::arg("relu") = false, none("dgamma"), none("dbeta"), py::arg("coefficients"));
+  module.def("batch_norm_reduce", &batch_norm_reduce, py::arg("dy"), py::kw_only(), py::arg("reduction"));
   module.def("max_pool2d_signed", &max_pool2d_signed, py::arg("x"), none("gamma"), py::kw_only(), none("y"),
              none("argmax"));
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

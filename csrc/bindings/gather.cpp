@@ -18,21 +18,15 @@ Tensor gather(const Tensor& source, const OptionalTensor& index, const OptionalT
   Shape shape = source.shape;
   shape[0] = s.N;
   const Tensor y = output(op, "y", out, shape);
-  submit(op, {&source, pointer(index), pointer(scale), pointer(shift), &y},
-         [=, run = op.kernels->gather, dtype = source.dtype, source = source.data,
-          index = data_or_null<int32_t>(index), scale = data_or_null(scale), shift = data_or_null(shift),
-          y = y.as<float>()](const Context& context) {
-           return run(context, s, dtype, source, index, scale, shift, y);
-         });
+  submit(op, op.kernels->gather, s, source.dtype, source, index, scale, shift, y);
   return y;
 }
 
-}  // namespace
-
-void bind_gather(py::module_& module) {
-  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
+const Bindings gather_bindings = [](py::module_& module) {
   module.def("gather", &gather, py::arg("source"), none("index"), py::kw_only(), none("scale"), none("shift"),
              none("y"));
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

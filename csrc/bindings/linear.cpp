@@ -19,13 +19,11 @@ LinearShape shape_of(const char* op, const char* name, const Tensor& rows, const
   return {rows.shape[0], weight.shape[0], weight.shape[1]};
 }
 
-size_t workspace(const Op& op, const LinearShape& shape, Conv2dPass pass) {
-  return op.kernels->linear_workspace(planning_context(), shape, pass);
+Needs needs(const Op& op, const LinearShape& shape, Conv2dPass pass) {
+  return {op.kernels->linear_workspace(planning_context(), shape, pass)};
 }
 
-}  // namespace
-
-void bind_linear(py::module_& module) {
+const Bindings linear_bindings = [](py::module_& module) {
   module.def(
       "linear",
       [](const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const OptionalTensor& out) {
@@ -33,29 +31,20 @@ void bind_linear(py::module_& module) {
         const LinearShape s = shape_of(op, "x", x, weight, false);
         check_shape(op, "bias", bias, {s.C_out});
         const Tensor y = output(op, "y", out, {s.N, s.C_out});
-        submit(
-            op, {&x, &weight, pointer(bias), &y},
-            [=, run = op.kernels->linear, x = x.as<float>(), weight = weight.as<float>(),
-             bias = data_or_null(bias),
-             y = y.as<float>()](const Context& context) { return run(context, s, x, weight, bias, y); },
-            workspace(op, s, Conv2dPass::kForward));
+        submit(op, needs(op, s, Conv2dPass::kForward), op.kernels->linear, s, x, weight, bias, y);
         return y;
       },
-      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(), py::arg("y") = py::none());
+      py::arg("x"), py::arg("weight"), none("bias"), py::kw_only(), none("y"));
   module.def(
       "linear_backward_input",
       [](const Tensor& dy, const Tensor& weight, const OptionalTensor& out) {
         const Op op("linear_backward_input", dy);
         const LinearShape s = shape_of(op, "dy", dy, weight, true);
         const Tensor dx = output(op, "dx", out, {s.N, s.C_in});
-        submit(
-            op, {&dy, &weight, &dx},
-            [=, run = op.kernels->linear_backward_input, dy = dy.as<float>(), weight = weight.as<float>(),
-             dx = dx.as<float>()](const Context& context) { return run(context, s, dy, weight, dx); },
-            workspace(op, s, Conv2dPass::kBackwardInput));
+        submit(op, needs(op, s, Conv2dPass::kBackwardInput), op.kernels->linear_backward_input, s, dy, weight, dx);
         return dx;
       },
-      py::arg("dy"), py::arg("weight"), py::kw_only(), py::arg("dx") = py::none());
+      py::arg("dy"), py::arg("weight"), py::kw_only(), none("dx"));
   module.def(
       "linear_backward_weight",
       [](const Tensor& dy, const Tensor& x, bool bias, const OptionalTensor& dweight_out,
@@ -72,17 +61,13 @@ void bind_linear(py::module_& module) {
         const Tensor dweight = output(op, "dweight", dweight_out, {s.C_in, s.C_out});
         const OptionalTensor dbias =
             bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
-        submit(
-            op, {&dy, &x, &dweight, pointer(dbias)},
-            [=, run = op.kernels->linear_backward_weight, dy = dy.as<float>(), x = x.as<float>(),
-             dweight = dweight.as<float>(), dbias = data_or_null(dbias)](const Context& context) {
-              return run(context, s, dy, x, dweight, dbias);
-            },
-            workspace(op, s, Conv2dPass::kBackwardWeight));
+        submit(op, needs(op, s, Conv2dPass::kBackwardWeight), op.kernels->linear_backward_weight, s, dy, x, dweight, dbias);
         return std::pair<Tensor, OptionalTensor>(dweight, dbias);
       },
-      py::arg("dy"), py::arg("x"), py::kw_only(), py::arg("bias") = true, py::arg("dweight") = py::none(),
-      py::arg("dbias") = py::none());
-}
+      py::arg("dy"), py::arg("x"), py::kw_only(), py::arg("bias") = true, none("dweight"),
+      none("dbias"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -5,29 +5,12 @@
 #include "../memory.h"
 #include "../parallel.h"
 #include "../program.h"
+#include "call.h"
 #include "gil.h"
 #include "tensor.h"
 
 namespace pyconv {
 
-void bind_program(py::module_&);
-void bind_philox(py::module_&);
-void bind_conv2d(py::module_&);
-void bind_pool2d(py::module_&);
-void bind_relu(py::module_&);
-void bind_add(py::module_&);
-void bind_dropout(py::module_&);
-void bind_batch_norm(py::module_&);
-void bind_linear(py::module_&);
-void bind_softmax(py::module_&);
-void bind_softmax_cross_entropy(py::module_&);
-void bind_accuracy(py::module_&);
-void bind_sum(py::module_&);
-void bind_adam(py::module_&);
-void bind_sgd(py::module_&);
-void bind_gather(py::module_&);
-void bind_affine(py::module_&);
-void bind_fused(py::module_&);
 
 namespace {
 
@@ -109,25 +92,8 @@ void bind_machine(py::module_& module) {
 PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = PYCONV_VERSION;
   bind_tensor(module);
-  bind_program(module);
   bind_machine(module);
-  bind_philox(module);
-  bind_conv2d(module);
-  bind_pool2d(module);
-  bind_relu(module);
-  bind_add(module);
-  bind_dropout(module);
-  bind_batch_norm(module);
-  bind_linear(module);
-  bind_softmax(module);
-  bind_softmax_cross_entropy(module);
-  bind_accuracy(module);
-  bind_sum(module);
-  bind_adam(module);
-  bind_sgd(module);
-  bind_gather(module);
-  bind_affine(module);
-  bind_fused(module);
+  for (const auto add : Bindings::all()) add(module);
 }
 
 }  // namespace pyconv

@@ -1,11 +1,14 @@
 #include "../philox.h"
 
+#include "call.h"
 #include "tensor.h"
 
 namespace pyconv {
 
 // The host's draws (initial weights, shuffles): plain loops, since they are small and rare.
-void bind_philox(py::module_& module) {
+namespace {
+
+const Bindings philox_bindings = [](py::module_& module) {
   module.def(
       "philox",
       [](uint64_t seed, uint32_t purpose, uint32_t epoch, uint32_t step, uint32_t first,
@@ -27,6 +30,8 @@ void bind_philox(py::module_& module) {
   module.attr("PHILOX_AUGMENT") = static_cast<uint32_t>(kPhiloxAugment);
   module.attr("PHILOX_DROPOUT") = static_cast<uint32_t>(kPhiloxDropout);
   module.attr("PHILOX_DATA") = static_cast<uint32_t>(kPhiloxData);
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -38,9 +38,7 @@ std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& 
   const Tensor y = output(op, "y", y_out, shape);
   const OptionalTensor argmax =
       return_argmax ? OptionalTensor(output(op, "argmax", argmax_out, shape, argmax_dtype(s))) : std::nullopt;
-  submit(op, {&x, &y, pointer(argmax)},
-         [=, run = op.kernels->max_pool2d, x = x.as<float>(), y = y.as<float>(),
-          argmax = data_or_null<void>(argmax)](const Context& context) { return run(context, s, x, y, argmax); });
+  submit(op, op.kernels->max_pool2d, s, x, y, argmax);
   return {y, argmax};
 }
 
@@ -52,9 +50,7 @@ Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const py::obj
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
   check_shape(op, "argmax", argmax, dy.shape, argmax_dtype(s));
   const Tensor dx = output(op, "dx", out, x_shape);
-  submit(op, {&dy, &argmax, &dx},
-         [=, run = op.kernels->max_pool2d_backward, dy = dy.as<float>(), argmax = argmax.data,
-          dx = dx.as<float>()](const Context& context) { return run(context, s, dy, argmax, dx); });
+  submit(op, op.kernels->max_pool2d_backward, s, dy, argmax, dx);
   return dx;
 }
 
@@ -65,10 +61,7 @@ Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& opti
   Pool2dShape s = shape_of(op, x.shape, window, options);
   s.count_include_pad = flag(op, "count_include_pad", count_include_pad);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C});
-  submit(op, {&x, &y},
-         [=, run = op.kernels->avg_pool2d, x = x.as<float>(), y = y.as<float>()](const Context& context) {
-           return run(context, s, x, y);
-         });
+  submit(op, op.kernels->avg_pool2d, s, x, y);
   return y;
 }
 
@@ -81,16 +74,11 @@ Tensor avg_pool2d_backward(const Tensor& dy, const py::object& x_shape_given, co
   s.count_include_pad = flag(op, "count_include_pad", count_include_pad);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
   const Tensor dx = output(op, "dx", out, x_shape);
-  submit(op, {&dy, &dx},
-         [=, run = op.kernels->avg_pool2d_backward, dy = dy.as<float>(),
-          dx = dx.as<float>()](const Context& context) { return run(context, s, dy, dx); });
+  submit(op, op.kernels->avg_pool2d_backward, s, dy, dx);
   return dx;
 }
 
-}  // namespace
-
-void bind_pool2d(py::module_& module) {
-  const auto none = [](const char* name) { return py::arg(name) = py::none(); };
+const Bindings pool2d_bindings = [](py::module_& module) {
   const auto stride = none("stride"), padding = py::arg("padding") = 0, dilation = py::arg("dilation") = 1,
              ceil_mode = py::arg("ceil_mode") = false, count_include_pad = py::arg("count_include_pad") = true;
   module.def(
@@ -137,6 +125,8 @@ void bind_pool2d(py::module_& module) {
         return py::make_tuple(s.N, s.OH, s.OW, s.C);
       },
       py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding, dilation, ceil_mode);
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

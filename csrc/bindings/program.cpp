@@ -4,12 +4,15 @@
 
 #include <optional>
 
+#include "call.h"
 #include "gil.h"
 #include "tensor.h"
 
 namespace pyconv {
 
-void bind_program(py::module_& module) {
+namespace {
+
+const Bindings program_bindings = [](py::module_& module) {
   py::class_<Program>(module, "Program")
       .def(py::init<>())
       .def("__enter__",
@@ -35,6 +38,8 @@ void bind_program(py::module_& module) {
           },
           py::arg("begin") = 0, py::arg("end") = py::none())
       .def("time", &Program::time, py::call_guard<GilRelease>());
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -4,19 +4,19 @@
 
 namespace pyconv {
 
-void bind_relu(py::module_& module) {
+namespace {
+
+const Bindings relu_bindings = [](py::module_& module) {
   module.def(
       "relu",
       [](const Tensor& x, const OptionalTensor& out) {
         const Op op("relu", x);
         check_dtype(op, "x", x, DType::kFloat32);
         const Tensor y = output(op, "y", out, x.shape);
-        submit(op, {&x, &y},
-               [run = op.kernels->relu, size = x.size(), x = x.as<float>(),
-                y = y.as<float>()](const Context& context) { return run(context, size, x, y); });
+        submit(op, op.kernels->relu, x.size(), x, y);
         return y;
       },
-      py::arg("x"), py::kw_only(), py::arg("y") = py::none());
+      py::arg("x"), py::kw_only(), none("y"));
   module.def(
       "relu_backward",
       [](const Tensor& dy, const Tensor& y, const OptionalTensor& out) {
@@ -24,12 +24,12 @@ void bind_relu(py::module_& module) {
         check_dtype(op, "y", y, DType::kFloat32);
         check_shape(op, "dy", dy, y.shape);
         const Tensor dx = output(op, "dx", out, y.shape);
-        submit(op, {&dy, &y, &dx},
-               [run = op.kernels->relu_backward, size = y.size(), dy = dy.as<float>(), y = y.as<float>(),
-                dx = dx.as<float>()](const Context& context) { return run(context, size, dy, y, dx); });
+        submit(op, op.kernels->relu_backward, y.size(), dy, y, dx);
         return dx;
       },
-      py::arg("dy"), py::arg("y"), py::kw_only(), py::arg("dx") = py::none());
-}
+      py::arg("dy"), py::arg("y"), py::kw_only(), none("dx"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

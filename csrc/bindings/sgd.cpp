@@ -4,7 +4,9 @@
 
 namespace pyconv {
 
-void bind_sgd(py::module_& module) {
+namespace {
+
+const Bindings sgd_bindings = [](py::module_& module) {
   module.def(
       "sgd",
       [](const Tensor& dweight, const Tensor& weight_in, const OptionalTensor& velocity_in, const Tensor& hyper,
@@ -18,15 +20,12 @@ void bind_sgd(py::module_& module) {
         const float l2 = number(op, "l2", l2_given);
         const bool nesterov = flag(op, "nesterov", nesterov_given);
         check_shape(op, "guard", guard, {1}, DType::kFloat64);
-        submit(op, {&dweight, &weight, pointer(velocity), &hyper, pointer(guard)},
-               [run = op.kernels->sgd, size = dweight.size(), l2, nesterov, hyper = hyper.as<float>(),
-                guard = data_or_null<double>(guard), dweight = dweight.as<float>(), weight = weight.as<float>(),
-                velocity = data_or_null(velocity)](const Context& context) {
-                 return run(context, size, l2, nesterov, hyper, guard, dweight, weight, velocity);
-               });
+        submit(op, op.kernels->sgd, dweight.size(), l2, nesterov, hyper, guard, dweight, weight, velocity);
       },
       py::arg("dweight"), py::arg("weight"), py::arg("velocity"), py::arg("hyper"), py::kw_only(),
-      py::arg("l2") = 0.0f, py::arg("nesterov") = false, py::arg("guard") = py::none());
-}
+      py::arg("l2") = 0.0f, py::arg("nesterov") = false, none("guard"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -4,7 +4,9 @@
 
 namespace pyconv {
 
-void bind_softmax(py::module_& module) {
+namespace {
+
+const Bindings softmax_bindings = [](py::module_& module) {
   module.def(
       "softmax",
       [](const Tensor& x, const OptionalTensor& out) {
@@ -12,12 +14,10 @@ void bind_softmax(py::module_& module) {
         check_dtype(op, "x", x, DType::kFloat32);
         check_ndim(op, "x", x, 2, "(N, K)");
         const Tensor y = output(op, "y", out, x.shape);
-        submit(op, {&x, &y},
-               [run = op.kernels->softmax, shape = ClassShape{x.shape[0], x.shape[1], 0, 0}, x = x.as<float>(),
-                y = y.as<float>()](const Context& context) { return run(context, shape, x, y); });
+        submit(op, op.kernels->softmax, ClassShape{x.shape[0], x.shape[1], 0, 0}, x, y);
         return y;
       },
-      py::arg("x"), py::kw_only(), py::arg("y") = py::none());
+      py::arg("x"), py::kw_only(), none("y"));
   module.def(
       "softmax_backward",
       [](const Tensor& dy, const Tensor& y, const OptionalTensor& out) {
@@ -26,13 +26,12 @@ void bind_softmax(py::module_& module) {
         check_ndim(op, "y", y, 2, "(N, K)");
         check_shape(op, "dy", dy, y.shape);
         const Tensor dx = output(op, "dx", out, y.shape);
-        submit(op, {&dy, &y, &dx},
-               [run = op.kernels->softmax_backward, shape = ClassShape{y.shape[0], y.shape[1], 0, 0},
-                dy = dy.as<float>(), y = y.as<float>(),
-                dx = dx.as<float>()](const Context& context) { return run(context, shape, dy, y, dx); });
+        submit(op, op.kernels->softmax_backward, ClassShape{y.shape[0], y.shape[1], 0, 0}, dy, y, dx);
         return dx;
       },
-      py::arg("dy"), py::arg("y"), py::kw_only(), py::arg("dx") = py::none());
-}
+      py::arg("dy"), py::arg("y"), py::kw_only(), none("dx"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -17,9 +17,7 @@ void check_labels(const Tensor& labels, int64_t K) {
       fail(kOp, "target has label ", label, " at ", n, ", expected labels from 0 to ", K - 1);
 }
 
-}  // namespace
-
-void bind_softmax_cross_entropy(py::module_& module) {
+const Bindings softmax_cross_entropy_bindings = [](py::module_& module) {
   module.def(
       kOp,
       [](const Tensor& logits, const Tensor& target, const py::object& smoothing,
@@ -43,18 +41,15 @@ void bind_softmax_cross_entropy(py::module_& module) {
         const Tensor loss = output(op, "loss", loss_out, {N});
         OptionalTensor dlogits;
         if (gradient) dlogits = output(op, "dlogits", dlogits_out, logits.shape);
-        submit(op, {&logits, &target, &loss, pointer(dlogits)},
-               [run = op.kernels->softmax_cross_entropy, shape = ClassShape{N, K, label_smoothing, scale},
-                logits = logits.as<float>(), labels = integer ? target.as<int32_t>() : nullptr,
-                targets = integer ? nullptr : target.as<float>(), loss = loss.as<float>(),
-                dlogits = data_or_null(dlogits)](const Context& context) {
-                 return run(context, shape, logits, labels, targets, loss, dlogits);
-               });
+        submit(op, op.kernels->softmax_cross_entropy, ClassShape{N, K, label_smoothing, scale}, logits,
+               integer ? &target : nullptr, integer ? nullptr : &target, loss, dlogits);
         return {loss, dlogits};
       },
       py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("label_smoothing") = 0.0f,
-      py::arg("gradient_scale") = py::none(), py::arg("gradient") = true, py::arg("loss") = py::none(),
-      py::arg("dlogits") = py::none());
-}
+      none("gradient_scale"), py::arg("gradient") = true, none("loss"),
+      none("dlogits"));
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -15,23 +15,22 @@ void bind_reduction(py::module_& module, const char* name, Reduction Kernels::* 
         const Op op(name, x);
         check_dtype(op, "x", x, DType::kFloat32);
         const Tensor total = output(op, "total", out, {1}, DType::kFloat64);
-        submit(op, {&x, &total},
-               [run = op.kernels->*entry, device = op.backend->device, fresh = !out, size = x.size(), scale,
-                x = x.as<float>(), total = total.as<double>()](const Context& context) {
-                 const Status status = fresh ? clear(device, context.stream, total, sizeof(*total)) : kOk;
-                 if (status.message) return status;
-                 return run(context, size, scale, x, total);
-               });
+        const auto run = [entry = op.kernels->*entry, device = op.backend->device, fresh = !out](
+                             const Context& context, int64_t size, float scale, const float* x, double* total) {
+          const Status status = fresh ? clear(device, context.stream, total, sizeof(*total)) : kOk;
+          return status.message ? status : entry(context, size, scale, x, total);
+        };
+        submit_as(op.kernels->*entry, op, {}, run, x.size(), scale, x, total);
         return total;
       },
-      py::arg("x"), py::kw_only(), py::arg("scale") = 1.0f, py::arg("total") = py::none());
+      py::arg("x"), py::kw_only(), py::arg("scale") = 1.0f, none("total"));
 }
 
-}  // namespace
-
-void bind_sum(py::module_& module) {
+const Bindings sum_bindings = [](py::module_& module) {
   bind_reduction(module, "sum", &Kernels::sum);
   bind_reduction(module, "sum_of_squares", &Kernels::sum_of_squares);
-}
+};
+
+}  // namespace
 
 }  // namespace pyconv

@@ -16,7 +16,7 @@ extern const DeviceFunctions kDeviceFunctions;
 }  // namespace pyconv::cuda
 
 extern "C" __attribute__((visibility("default"))) const pyconv::CudaLibrary* pyconv_cuda_library(
-    uint32_t version) {
+    uint64_t contract) {
   static const pyconv::CudaLibrary library{
 #ifdef PYCONV_EMULATED
       "cuda-emulated",
@@ -24,5 +24,5 @@ extern "C" __attribute__((visibility("default"))) const pyconv::CudaLibrary* pyc
       "cuda",
 #endif
       &pyconv::cuda::kKernels, &pyconv::cuda::kFusedKernels, &pyconv::cuda::kDeviceFunctions};
-  return version == pyconv::kCudaLibraryVersion ? &library : nullptr;
+  return contract == PYCONV_CONTRACT ? &library : nullptr;
 }

@@ -23,6 +23,7 @@ from pyconv import _core
 from pyconv.engine.trace import Buffer, Call
 
 _GEOMETRY = ("stride", "padding", "dilation", "groups")
+_STATISTICS = ("gamma", "beta", "running_mean", "running_variance", "epsilon", "momentum", "mean", "rstd")
 _POOL = {"window": [2, 2], "stride": [2, 2]}
 
 
@@ -67,6 +68,11 @@ class _Chain:
     def stored(self):
         """What the convolution writes and the gradients read: its output after the first ReLU."""
         return (self.relu or self.convolution).arguments["y"]
+
+    @property
+    def normalization(self):
+        """What readers make of the raw output."""
+        return {"scale": self.scale, "shift": self.shift, "relu": bool(self.relu_after)}
 
     @property
     def calls(self):
@@ -194,26 +200,16 @@ class _TrainingFusion:
     def _fuse_forward(self, chain):
         norm, pool, after = chain.norm, chain.pool, []
         raw = chain.stored
-        arguments = {"relu": bool(chain.relu)}
+        epilogue = {"relu": bool(chain.relu)}
         if norm:
             chain.scale, chain.shift = (Buffer(chain.stored.shape[-1:]) for _ in range(2))
-            copied = (
-                "gamma",
-                "beta",
-                "running_mean",
-                "running_variance",
-                "epsilon",
-                "momentum",
-                "mean",
-                "rstd",
-            )
-            arguments |= {name: norm.arguments[name] for name in copied}
-            arguments |= {"scale": chain.scale, "shift": chain.shift}
+            statistics = {name: norm.arguments[name] for name in _STATISTICS}
+            epilogue["statistics"] = {**statistics, "scale": chain.scale, "shift": chain.shift}
         if pool:
             raw = Buffer(pool.arguments["y"].shape) if norm else pool.arguments["y"]
             argmax = pool.arguments["argmax"]
             if chain.offered & _core.FUSE_POOL:
-                arguments |= {"pooled": raw, "argmax": argmax}
+                epilogue |= {"pooled": raw, "argmax": argmax}
             else:
                 gamma = norm and norm.arguments["gamma"]
                 after.append(
@@ -221,16 +217,16 @@ class _TrainingFusion:
                 )
         chain.raw = raw
         if norm:
-            n = {"scale": chain.scale, "shift": chain.shift, "relu": bool(chain.relu_after)}
+            n = chain.normalization
             if all(self._normalizes(call, chain.output) for call in self._readers_outside(chain)):
                 self._normalizations[chain.output.storage] = (raw, n)
             else:
-                after.append(Call("normalize", {"x": raw, **n, "y": chain.output}))
+                after.append(Call("normalize", {"x": raw, "normalization": n, "y": chain.output}))
         a = chain.convolution.arguments
         fused = Call(
             "conv2d_fused",
             {**self._input(a), "weight": a["weight"], "bias": a["bias"], **_geometry(chain.convolution)}
-            | {**arguments, "y": chain.stored},
+            | {"epilogue": epilogue, "y": chain.stored},
             fused=_names(*chain.links),
         )
         self._replace(chain.convolution, fused, *after)
@@ -240,7 +236,7 @@ class _TrainingFusion:
     def _fuse_backward(self, chain):
         first, weight = chain.gradients[0], chain.weight
         d = first.arguments["dy"]
-        made = {"y": chain.stored, "relu": bool(chain.relu)}
+        made = {"d": d, "y": chain.stored, "relu": bool(chain.relu)}
         if chain.pool:
             made["argmax"] = chain.pool.arguments["argmax"]
         for call in chain.gradients:
@@ -248,29 +244,24 @@ class _TrainingFusion:
         if chain.norm:
             made |= {"coefficients": Buffer((3, *chain.scale.shape))}
             if chain.relu_after:
-                made |= {"scale": chain.scale, "shift": chain.shift, "y_relu": True}
+                made["normalization"] = chain.normalization
             self._reduce(chain, d, made["coefficients"], first)
         if chain.input:
             made["dy"] = chain.input.arguments["dy"]
         elif chain.offered & _core.NEEDS_GRADIENT:
             made["dy"] = Buffer(chain.stored.shape)
-        fused = self._weight_call(weight, d, made, _names(*chain.gradients))
+        fused = self._weight_call(weight, made, _names(*chain.gradients))
         self._replace(weight, fused)
 
     def _reduce(self, chain, d, coefficients, place):
         """Take the normalisation's sums where its gradient d is computed, or in a call of their own."""
         norm, gradient = chain.norm.arguments, self._gradient_of(chain.norm, chain).arguments
-        arguments = {
-            "rows": math.prod(chain.stored.shape[:-1]),
+        reduction = {
+            "M": math.prod(chain.stored.shape[:-1]),
             "x": chain.raw,
-            "gamma": norm["gamma"],
-            "mean": norm["mean"],
-            "rstd": norm["rstd"],
-            "scale": chain.scale,
-            "shift": chain.shift,
-            "relu": bool(chain.relu_after),
-            "dgamma": gradient["dgamma"],
-            "dbeta": gradient["dbeta"],
+            "normalization": chain.normalization,
+            **{name: norm[name] for name in ("gamma", "mean", "rstd")},
+            **{name: gradient[name] for name in ("dgamma", "dbeta")},
             "coefficients": coefficients,
         }
         writer = self._uses.writer.get(d.storage)
@@ -278,12 +269,12 @@ class _TrainingFusion:
             a = writer.arguments
             if _fusions(writer, a["dx"], a["weight"].shape, self._device) & _core.FUSE_REDUCTION:
                 same = ("dy", "weight", "x_shape", *_GEOMETRY, "dx")
-                fused = {name: a[name] for name in same} | arguments
+                fused = {name: a[name] for name in same} | {"reduction": reduction}
                 self._replace(
                     writer, Call("conv2d_backward_input_fused", fused, writer.layer, ("batch_norm_reduce",))
                 )
                 return
-        self._replace(place, Call("batch_norm_reduce", {"dy": d, **arguments}))
+        self._replace(place, Call("batch_norm_reduce", {"dy": d, "reduction": reduction}))
 
     def _gradient_of(self, link, chain):
         backward = [call for call in (chain.pool, chain.relu_after, chain.norm, chain.relu) if call]
@@ -305,17 +296,15 @@ class _TrainingFusion:
         return bool(_fusions(call, x, shape, self._device) & _core.FUSE_INPUT)
 
     def _input(self, arguments):
-        """Return the arguments x, x_scale, x_shift, x_relu of a convolution that reads arguments["x"]."""
+        """Return the arguments x and input of a convolution that reads arguments["x"]."""
         x = arguments["x"]
-        if x.storage not in self._normalizations:
-            return {"x": x}
-        raw, n = self._normalizations[x.storage]
-        return {"x": raw, "x_scale": n["scale"], "x_shift": n["shift"], "x_relu": n["relu"]}
+        raw, n = self._normalizations.get(x.storage, (x, None))
+        return {"x": raw, "input": n}
 
-    def _weight_call(self, call, d, made, names=()):
+    def _weight_call(self, call, gradient, names=()):
         a = call.arguments
         same = ("weight_shape", *_GEOMETRY, "bias", "dweight", "dbias")
-        arguments = {"d": d, **self._input(a), **{name: a[name] for name in same}, **made}
+        arguments = {**self._input(a), **{name: a[name] for name in same}, "gradient": gradient}
         return Call("conv2d_backward_weight_fused", arguments, call.layer, names)
 
     def _fuse_other_readers(self, calls):
@@ -327,7 +316,7 @@ class _TrainingFusion:
             if call.op == "conv2d":
                 self._replace(call, Call("conv2d_fused", {**call.arguments, **self._input(call.arguments)}))
             else:
-                self._replace(call, self._weight_call(call, call.arguments["dy"], {}))
+                self._replace(call, self._weight_call(call, {"d": call.arguments["dy"]}))
 
     def _replace(self, call, *calls):
         for new in calls:
@@ -362,7 +351,7 @@ def _fuse_prediction(trace):
                 call.layer,
             )
         )
-        arguments = {**a, "prepared": prepared, "relu": bool(chain.relu)}
+        arguments, epilogue = {**a, "prepared": prepared}, {"relu": bool(chain.relu)}
         if chain.norm:
             n = chain.norm.arguments
             scale, shift = Buffer(a["y"].shape[-1:]), Buffer(a["y"].shape[-1:])
@@ -370,11 +359,12 @@ def _fuse_prediction(trace):
             constants.append(
                 Call("batch_norm_fold", {**fold, "scale": scale, "shift": shift}, chain.norm.layer)
             )
-            arguments |= {"y_scale": scale, "y_shift": shift, "y_relu": bool(chain.relu_after)}
+            epilogue["output"] = {"scale": scale, "shift": shift, "relu": bool(chain.relu_after)}
         if chain.pool:
-            arguments |= {"y": None, "pooled": chain.output}
+            arguments["y"], epilogue["pooled"] = None, chain.output
         else:
-            arguments |= {"y": chain.output}
+            arguments["y"] = chain.output
+        arguments["epilogue"] = epilogue
         for link in chain.links:
             replaced[link] = []
         replaced[call] = [Call("conv2d_fused", arguments, call.layer, _names(*chain.links))]

@@ -12,16 +12,6 @@ from pyconv.engine.trace import Buffer
 
 _ALIGNMENT = 64
 
-# Calls whose output may take the place of an input that nothing reads later.
-_IN_PLACE = {
-    "relu": ("x", "y"),
-    "relu_backward": ("dy", "dx"),
-    "add": ("a", "y"),
-    "dropout": ("x", "y"),
-    "batch_norm_backward": ("dy", "dx"),
-    "softmax_cross_entropy": ("logits", "dlogits"),
-}
-
 
 class Plan:
     """A trace with its memory decided, recorded as a program.
@@ -51,7 +41,7 @@ class Plan:
         self._program = _core.Program()
         with self._program:
             for call in self.calls:
-                getattr(_core, call.op)(**{k: self._resolve(v) for k, v in call.arguments.items()})
+                getattr(_core, call.op)(**self._resolve(call.arguments))
             if epilogue:
                 epilogue()
 
@@ -96,6 +86,8 @@ class Plan:
     def _resolve(self, value):
         if isinstance(value, Buffer):
             return self._tensor(value)
+        if isinstance(value, dict):
+            return {name: self._resolve(item) for name, item in value.items()}
         if hasattr(value, "tensor"):  # a Parameter's current tensor
             self._parameters.add(value)
             return value.tensor
@@ -114,10 +106,10 @@ def _place(calls, pinned):
     storages.update((id(storage), storage) for storage in pinned)
 
     for i, call in enumerate(calls):
-        if call.op in _IN_PLACE:
-            source, target = (call.arguments.get(name) for name in _IN_PLACE[call.op])
-            if isinstance(source, Buffer) and isinstance(target, Buffer):
-                _merge(source.storage.root(), target.storage, i)
+        buffers = call.named_buffers()
+        for output, source in _core.OUTPUTS[call.op].items():  # that may take its place
+            if source in buffers and output in buffers:
+                _merge(buffers[source].storage.root(), buffers[output].storage, i)
 
     placed, arena = [], 0
     roots = [s for s in storages.values() if not s.merged]

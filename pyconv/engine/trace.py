@@ -15,45 +15,6 @@ from pyconv import _core
 
 _ITEM_BYTES = {"float32": 4, "uint8": 1, "int32": 4, "int64": 8, "uint32": 4, "float64": 8}
 
-# What each call writes; all its other buffers it reads.
-_OUTPUTS = {
-    "conv2d": ("y",),
-    "conv2d_backward_input": ("dx",),
-    "conv2d_backward_weight": ("dweight", "dbias"),
-    "max_pool2d": ("y", "argmax"),
-    "max_pool2d_backward": ("dx",),
-    "avg_pool2d": ("y",),
-    "avg_pool2d_backward": ("dx",),
-    "relu": ("y",),
-    "relu_backward": ("dx",),
-    "add": ("y",),
-    "dropout": ("y",),
-    "batch_norm": ("y", "mean", "rstd"),
-    "batch_norm_inference": ("y",),
-    "batch_norm_backward": ("dx", "dgamma", "dbeta"),
-    "linear": ("y",),
-    "linear_backward_input": ("dx",),
-    "linear_backward_weight": ("dweight", "dbias"),
-    "softmax": ("y",),
-    "softmax_backward": ("dx",),
-    "softmax_cross_entropy": ("loss", "dlogits"),
-    "accuracy": ("correct",),
-    "sum": ("total",),
-    "sum_of_squares": ("total",),
-    "gather": ("y",),
-    "affine": ("y",),
-    "random_affine": ("matrix",),
-    # fused: pyconv/fusion.py
-    "conv2d_prepare": ("prepared",),
-    "conv2d_fused": ("y", "pooled", "argmax", "mean", "rstd", "scale", "shift"),
-    "conv2d_backward_input_fused": ("dx", "dgamma", "dbeta", "coefficients"),
-    "conv2d_backward_weight_fused": ("dweight", "dbias", "dy"),
-    "normalize": ("y",),
-    "batch_norm_fold": ("scale", "shift"),
-    "batch_norm_reduce": ("dgamma", "dbeta", "coefficients"),
-    "max_pool2d_signed": ("y", "argmax"),
-}
-
 
 class Buffer:
     """A symbolic array of a trace. Reshaped buffers share one `storage`."""
@@ -84,7 +45,7 @@ class Storage:
 
 
 class Call:
-    """One kernel call: `_core.<op>(**arguments)`, Buffers standing for Tensors.
+    """One kernel call: `_core.<op>(**arguments)`, Buffers standing for Tensors; dicts hold some, too.
 
     `fused` names the calls whose work it does as well.
     """
@@ -96,8 +57,23 @@ class Call:
         self.fused = fused
 
     def buffers(self, written):
-        outputs = _OUTPUTS[self.op]
-        return [v for k, v in self.arguments.items() if isinstance(v, Buffer) and (k in outputs) == written]
+        """Return the buffers that it writes, in the contract's order, or those that it reads."""
+        named, outputs = self.named_buffers(), _core.OUTPUTS[self.op]
+        if written:
+            return [named[name] for name in outputs if name in named]
+        return [buffer for name, buffer in named.items() if name not in outputs]
+
+    def named_buffers(self):
+        """Return {name: Buffer}; those in a dict have its name before theirs, "epilogue.pooled"."""
+        return dict(_named_buffers(self.arguments))
+
+
+def _named_buffers(arguments, prefix=""):
+    for name, value in arguments.items():
+        if isinstance(value, Buffer):
+            yield prefix + name, value
+        elif isinstance(value, dict):
+            yield from _named_buffers(value, f"{prefix}{name}.")
 
 
 @dataclass(frozen=True)
@@ -150,9 +126,9 @@ class Trace:
         return _core.from_numpy(array).to(self.device)
 
     def call(self, op, **arguments):
-        """Add a call. Returns its first output."""
+        """Add a call. Returns the first buffer that it writes, or None."""
         self.calls.append(Call(op, arguments, self.layer))
-        return arguments[_OUTPUTS[op][0]]
+        return next(iter(self.calls[-1].buffers(written=True)), None)
 
     def apply(self, layer, *inputs):
         """Add the calls of `layer` on `inputs`; return its output."""

@@ -14,6 +14,14 @@ FLAGS = ["-std=c++20", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-DPYCONV_E
 FLAGS += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Werror=missing-field-initializers"]
 
 
+def contract():
+    """Return the hash of the contract's headers, as csrc/CMakeLists.txt computes it."""
+    hashes = [
+        hashlib.sha256((CSRC / name).read_bytes()) for name in ("kernels.h", "shapes.h", "cuda_library.h")
+    ]
+    return hashlib.sha256("".join(h.hexdigest() for h in hashes).encode()).hexdigest()[:16]
+
+
 def build(change=None):
     """Return the path of the library, built anew where its sources have changed.
 
@@ -43,7 +51,7 @@ def build(change=None):
 
         def compile(source):
             """Return the object of a unit, kept by all that it includes."""
-            flags = [*FLAGS, f"-I{folder}"]
+            flags = [*FLAGS, f"-I{folder}", f"-DPYCONV_CONTRACT=0x{contract()}"]
             seen = run([compiler, *flags, "-x", "c++", "-E", "-P", str(source)])
             key = hashlib.sha256(repr([compiler, FLAGS, seen]).encode()).hexdigest()[:16]
             target = cache / f"{source.stem}-{key}.o"
