@@ -40,8 +40,8 @@ struct CudaLibrary {
   const DeviceFunctions* device;
 };
 
-// pyconv_cuda_library, all that the library exports: null for another contract than its own. `contract` is a hash of
-// kernels.h, shapes.h and this file, PYCONV_CONTRACT, which the build computes.
+// pyconv_cuda_library, all that the library exports: null for another contract than its own. `contract` is a hash
+// of kernels.h, shapes.h and this file, PYCONV_CONTRACT, which the build computes.
 using CudaLibraryFunction = const CudaLibrary*(uint64_t contract);
 
 }  // namespace pyconv

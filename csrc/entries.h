@@ -18,6 +18,8 @@
   ENTRY(avg_pool2d_backward, shape, dy, dx) \
   ENTRY(relu, size, x, y = x) \
   ENTRY(relu_backward, size, dy, y, dx = dy) \
+  ENTRY(gelu, size, approximate, x, y = x) \
+  ENTRY(gelu_backward, size, approximate, dy, x, dx = dy) \
   ENTRY(add, size, a, b, y = a) \
   ENTRY(dropout, shape, rng, x, y = x) \
   ENTRY(batch_norm, shape, x, gamma, beta, running_mean, running_variance, y, mean, rstd) \

@@ -65,6 +65,11 @@ struct Kernels {
   Status (*relu)(const Context&, int64_t size, const float* x, float* y);
   // dy, or 0 where y <= 0. A NaN in y is not: dy passes there, as in every gradient below that a ReLU masks.
   Status (*relu_backward)(const Context&, int64_t size, const float* dy, const float* y, float* dx);
+  // x * Phi(x), Phi being the normal distribution's function; approximate: Phi's approximation by a tanh
+  // (Hendrycks & Gimpel, "Gaussian Error Linear Units", 2016). Of -inf it is 0.
+  Status (*gelu)(const Context&, int64_t size, int32_t approximate, const float* x, float* y);
+  Status (*gelu_backward)(const Context&, int64_t size, int32_t approximate, const float* dy, const float* x,
+                          float* dx);
   Status (*add)(const Context&, int64_t size, const float* a, const float* b, float* y);
   // Keeps an element with probability 1 - rate, scaled by 1 / (1 - rate). Its own gradient: call it on dy
   // with the same rng. Element i takes word i % 4 of block i / 4.

@@ -44,6 +44,8 @@ def op_calls(rng, N=4, size=7, C=5, K=10):
         "global_avg_pool2d_backward": OpCall({"dy": normal(rng, N, C)}, {"x_shape": shape}),
         "relu": OpCall({"x": x}, {}),
         "relu_backward": OpCall({"dy": x + 1, "y": x}, {}),
+        "gelu": OpCall({"x": x}, {}),
+        "gelu_backward": OpCall({"dy": x + 1, "x": x}, {"approximate": True}),
         "add": OpCall({"a": x, "b": x[::-1].copy()}, {}),
         "dropout": OpCall({"x": x}, {"rate": 0.3, "seed": 5}),
         "batch_norm": OpCall({"x": x, "gamma": gamma, "beta": beta, **running}, {}),

@@ -4,6 +4,8 @@ Each takes arrays of any float dtype, computes in float64 and follows csrc/kerne
 are walked tap by tap, all positions at once: tap (kh, kw) reads one strided slice of the padded input.
 """
 
+import math
+
 import numpy as np
 
 # ---- sliding windows
@@ -140,6 +142,28 @@ def avg_pool2d_backward(
     for tap in windows.taps:
         dx[tap] += dy / np.maximum(divisor, 1)
     return dx[windows.inside()]
+
+
+# ---- activations
+
+
+def gelu(x, approximate=False):
+    return x * _gelu_weight(np.asarray(x, np.float64), approximate)[0]
+
+
+def gelu_backward(dy, x, approximate=False):
+    weight, slope = _gelu_weight(np.asarray(x, np.float64), approximate)
+    return dy * (weight + x * slope)
+
+
+def _gelu_weight(x, approximate):
+    """Return what x is multiplied by, and its derivative."""
+    if approximate:
+        u, du = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3), np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+        e = np.exp(-2 * np.abs(u))  # 1 + tanh(u) without cancellation where u is far below 0
+        return np.where(u < 0, e, 1) / (1 + e), 2 * e / (1 + e) ** 2 * du
+    weight = [0.5 * math.erfc(-v / math.sqrt(2)) for v in x.flat]
+    return np.reshape(weight, x.shape), np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
 
 
 # ---- the rest: rows of channels, rows of classes, elements

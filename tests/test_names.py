@@ -121,12 +121,12 @@ def test_importing_loads_nothing_of_this():
     ("call", "message"),
     [
         (
-            lambda: layers.Dense(3, activation="gelu"),
-            r"\[Dense\] activation is 'gelu', expected one of relu, ",
+            lambda: layers.Dense(3, activation="silu"),
+            r"\[Dense\] activation is 'silu', expected one of relu, ",
         ),
         (
-            lambda: layers.Activation("gelu"),
-            r"\[Activation\] activation is 'gelu'.*Keras has it, pyconv does",
+            lambda: layers.Activation("silu"),
+            r"\[Activation\] activation is 'silu'.*Keras has it, pyconv does",
         ),
         (lambda: layers.Dense(3, activation="Relu"), r"did you mean relu\?"),
         (

@@ -11,7 +11,6 @@ const Bindings accuracy_bindings = [](py::module_& module) {
       "accuracy",
       [](const Tensor& scores, const Tensor& target, const OptionalTensor& out) {
         const Op op("accuracy", scores);
-        check_dtype(op, "scores", scores, DType::kFloat32);
         check_ndim(op, "scores", scores, 2, "(N, K)");
         const int64_t N = scores.shape[0], K = scores.shape[1];
         const bool integer = target.dtype == DType::kInt32;

@@ -12,7 +12,6 @@ const Bindings adam_bindings = [](py::module_& module) {
       [](const Tensor& dweight, const Tensor& weight_in, const Tensor& m_in, const Tensor& v_in,
          const Tensor& hyper, const py::object& l2_given, const OptionalTensor& guard) {
         const Op op("adam", dweight);
-        check_dtype(op, "dweight", dweight, DType::kFloat32);
         const Tensor weight = output(op, "weight", weight_in, dweight.shape);
         const Tensor m = output(op, "m", m_in, dweight.shape);
         const Tensor v = output(op, "v", v_in, dweight.shape);

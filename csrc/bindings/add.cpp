@@ -11,7 +11,6 @@ const Bindings add_bindings = [](py::module_& module) {
       "add",
       [](const Tensor& a, const Tensor& b, const OptionalTensor& out) {
         const Op op("add", a);
-        check_dtype(op, "a", a, DType::kFloat32);
         check_shape(op, "b", b, a.shape);
         const Tensor y = output(op, "y", out, a.shape);
         submit(op, op.kernels->add, a.size(), a, b, y);

@@ -41,7 +41,8 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const OptionalTen
   const Tensor y = output(op, "y", y_out, x.shape);
   const Tensor mean = output(op, "mean", mean_out, {s.C});
   const Tensor rstd = output(op, "rstd", rstd_out, {s.C});
-  submit(op, needs(op, s), op.kernels->batch_norm, s, x, gamma, beta, running_mean, running_variance, y, mean, rstd);
+  submit(op, needs(op, s), op.kernels->batch_norm, s, x, gamma, beta, running_mean, running_variance, y, mean,
+         rstd);
   return {y, mean, rstd};
 }
 

@@ -116,9 +116,9 @@ void submit_as(Status (*)(const Context&, P...), const Op& op, const Needs& need
 }
 
 // Calls an entry, now or in a program: one argument for each of its parameters. Where it takes a pointer, the
-// argument is a Tensor, an OptionalTensor, or a pointer to a Tensor (null: a null pointer): a pointer to const reads
-// it, any other writes it, and its type says the dtype. Where it takes a struct with pointers, the argument is a
-// Group (group.h).
+// argument is a Tensor, an OptionalTensor, or a pointer to a Tensor (null: a null pointer): a pointer to const
+// reads it, any other writes it, and its type says the dtype. Where it takes a struct with pointers, the argument
+// is a Group (group.h).
 template <class... P, class... A>
 void submit(const Op& op, const Needs& needs, Status (*entry)(const Context&, P...), const A&... arguments) {
   submit_as(entry, op, needs, entry, arguments...);

@@ -25,8 +25,6 @@ Conv2dAlgorithm algorithm_of(const char* op, const py::object& given, const Conv
 Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const Conv2dOptions& options,
               const py::object& algorithm_name, const OptionalTensor& out) {
   const Op op("conv2d", x);
-  check_dtype(op, "x", x, DType::kFloat32);
-  check_dtype(op, "weight", weight, DType::kFloat32);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, options);
   check_shape(op, "bias", bias, {s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
@@ -39,13 +37,13 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const py::o
                              const Conv2dOptions& options, const py::object& algorithm_name,
                              const OptionalTensor& out) {
   const Op op("conv2d_backward_input", dy);
-  check_dtype(op, "weight", weight, DType::kFloat32);
   const Shape x_shape = sizes(op, "x_shape", x_shape_given);
   const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor dx = output(op, "dx", out, x_shape);
-  submit(op, needs(op, s, Conv2dPass::kBackwardInput, algorithm), op.kernels->conv2d_backward_input, s, dy, weight, dx);
+  submit(op, needs(op, s, Conv2dPass::kBackwardInput, algorithm), op.kernels->conv2d_backward_input, s, dy, weight,
+         dx);
   return dx;
 }
 
@@ -56,7 +54,6 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const
                                                          const OptionalTensor& dweight_out,
                                                          const OptionalTensor& dbias_out) {
   const Op op("conv2d_backward_weight", dy);
-  check_dtype(op, "x", x, DType::kFloat32);
   const Shape weight_shape = sizes(op, "weight_shape", weight_shape_given);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, options);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
@@ -64,7 +61,8 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const
   const Tensor dweight = output(op, "dweight", dweight_out, weight_shape);
   const OptionalTensor dbias =
       with_bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
-  submit(op, needs(op, s, Conv2dPass::kBackwardWeight, algorithm), op.kernels->conv2d_backward_weight, s, dy, x, dweight, dbias);
+  submit(op, needs(op, s, Conv2dPass::kBackwardWeight, algorithm), op.kernels->conv2d_backward_weight, s, dy, x,
+         dweight, dbias);
   return {dweight, dbias};
 }
 

@@ -13,7 +13,6 @@ const Bindings dropout_bindings = [](py::module_& module) {
       [](const Tensor& x, const Tensor& rng, const py::object& rate_given, const py::object& purpose_given,
          const OptionalTensor& out) {
         const Op op("dropout", x);
-        check_dtype(op, "x", x, DType::kFloat32);
         check_shape(op, "rng", rng, {4}, DType::kUint32);
         const float rate = number(op, "rate", rate_given, false);
         if (!(rate >= 0 && rate < 1)) fail(op, "rate is ", rate, ", expected at least 0 and below 1");

@@ -49,7 +49,6 @@ Tensor conv2d_prepare(const Tensor& weight, const py::object& x_shape, const py:
                       const py::object& padding, const py::object& dilation, const py::object& groups,
                       const OptionalTensor& out) {
   const Op op("conv2d_prepare", weight);
-  check_dtype(op, "weight", weight, DType::kFloat32);
   const Conv2dShape s =
       conv2d_shape(op, sizes(op, "x_shape", x_shape), weight.shape, {stride, padding, dilation, groups});
   const int64_t floats = conv2d_prepared_size(x_shape, py::cast(weight.shape), stride, padding, dilation, groups,
@@ -62,14 +61,15 @@ Tensor conv2d_prepare(const Tensor& weight, const py::object& x_shape, const py:
 
 OptionalTensor conv2d_fused(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                             const py::object& stride, const py::object& padding, const py::object& dilation,
-                            const py::object& groups, const py::object& input_given, const OptionalTensor& prepared,
-                            const py::object& epilogue_given, const OptionalTensor& y) {
+                            const py::object& groups, const py::object& input_given,
+                            const OptionalTensor& prepared, const py::object& epilogue_given,
+                            const OptionalTensor& y) {
   const Op op("conv2d_fused", x);
   const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, {stride, padding, dilation, groups});
   const Shape pooled{s.N, s.OH / 2, s.OW / 2, s.C_out};
   const auto input = scale_shift_of(op, "input", input_given, s.C_in);
-  const auto epilogue =
-      group_of<Conv2dEpilogue>(op, "epilogue", epilogue_given, {s.C_out, {{"pooled", pooled}, {"argmax", pooled}}});
+  const auto epilogue = group_of<Conv2dEpilogue>(op, "epilogue", epilogue_given,
+                                                 {s.C_out, {{"pooled", pooled}, {"argmax", pooled}}});
   const Conv2dEpilogue& e = epilogue.value;
   const BatchNormStatistics& statistics = e.statistics;
   check_shape(op, "bias", bias, {s.C_out});
@@ -170,7 +170,8 @@ std::pair<Tensor, Tensor> batch_norm_fold(const OptionalTensor& gamma, const Opt
   check_shape(op, "beta", beta, {C});
   check_shape(op, "variance", variance, {C});
   const Tensor scale = output(op, "scale", scale_out, {C}), shift = output(op, "shift", shift_out, {C});
-  submit(op, fused(op).batch_norm_fold, BatchNormShape{0, C, epsilon, 0}, gamma, beta, mean, variance, scale, shift);
+  submit(op, fused(op).batch_norm_fold, BatchNormShape{0, C, epsilon, 0}, gamma, beta, mean, variance, scale,
+         shift);
   return {scale, shift};
 }
 

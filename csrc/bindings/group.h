@@ -1,6 +1,6 @@
 // The contract's structs with pointers, made from Python's dicts of the same names:
-// epilogue={"relu": True, "statistics": {"epsilon": 1e-3, "gamma": gamma, ...}, "y": ...}. What is not there, or None,
-// is null, or false; numbers have to be there. A key that is no field's name is refused.
+// epilogue={"relu": True, "statistics": {"epsilon": 1e-3, "gamma": gamma, ...}, "y": ...}. What is not there, or
+// None, is null, or false; numbers have to be there. A key that is no field's name is refused.
 #pragma once
 
 #include <map>

@@ -7,8 +7,6 @@ namespace pyconv {
 namespace {
 
 LinearShape shape_of(const char* op, const char* name, const Tensor& rows, const Tensor& weight, bool transposed) {
-  check_dtype(op, name, rows, DType::kFloat32);
-  check_dtype(op, "weight", weight, DType::kFloat32);
   check_ndim(op, name, rows, 2, transposed ? "(N, C_out)" : "(N, C_in)");
   check_ndim(op, "weight", weight, 2, "(C_in, C_out)");
   if (weight.shape[0] < 1 || weight.shape[1] < 1)
@@ -50,7 +48,6 @@ const Bindings linear_bindings = [](py::module_& module) {
       [](const Tensor& dy, const Tensor& x, bool bias, const OptionalTensor& dweight_out,
          const OptionalTensor& dbias_out) {
         const Op op("linear_backward_weight", dy);
-        check_dtype(op, "x", x, DType::kFloat32);
         check_ndim(op, "x", x, 2, "(N, C_in)");
         check_ndim(op, "dy", dy, 2, "(N, C_out)");
         if (x.shape[1] < 1 || dy.shape[1] < 1)
@@ -61,11 +58,11 @@ const Bindings linear_bindings = [](py::module_& module) {
         const Tensor dweight = output(op, "dweight", dweight_out, {s.C_in, s.C_out});
         const OptionalTensor dbias =
             bias ? OptionalTensor(output(op, "dbias", dbias_out, {s.C_out})) : std::nullopt;
-        submit(op, needs(op, s, Conv2dPass::kBackwardWeight), op.kernels->linear_backward_weight, s, dy, x, dweight, dbias);
+        submit(op, needs(op, s, Conv2dPass::kBackwardWeight), op.kernels->linear_backward_weight, s, dy, x,
+               dweight, dbias);
         return std::pair<Tensor, OptionalTensor>(dweight, dbias);
       },
-      py::arg("dy"), py::arg("x"), py::kw_only(), py::arg("bias") = true, none("dweight"),
-      none("dbias"));
+      py::arg("dy"), py::arg("x"), py::kw_only(), py::arg("bias") = true, none("dweight"), none("dbias"));
 };
 
 }  // namespace

@@ -11,7 +11,6 @@
 
 namespace pyconv {
 
-
 namespace {
 
 const char* precision_name(Precision precision) {
@@ -93,7 +92,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = PYCONV_VERSION;
   bind_tensor(module);
   bind_machine(module);
-  for (const auto add : Bindings::all()) add(module);
+  for (const auto add : Bindings::all()) add(module);  // every file's, Tensor being known
 }
 
 }  // namespace pyconv

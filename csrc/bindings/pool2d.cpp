@@ -32,7 +32,6 @@ std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& 
                                              bool return_argmax, const OptionalTensor& y_out,
                                              const OptionalTensor& argmax_out) {
   const Op op("max_pool2d", x);
-  check_dtype(op, "x", x, DType::kFloat32);
   const Pool2dShape s = max_shape_of(op, x.shape, window, options);
   const Shape shape{s.N, s.OH, s.OW, s.C};
   const Tensor y = output(op, "y", y_out, shape);
@@ -57,7 +56,6 @@ Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const py::obj
 Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& options,
                   const py::object& count_include_pad, const OptionalTensor& out) {
   const Op op("avg_pool2d", x);
-  check_dtype(op, "x", x, DType::kFloat32);
   Pool2dShape s = shape_of(op, x.shape, window, options);
   s.count_include_pad = flag(op, "count_include_pad", count_include_pad);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C});

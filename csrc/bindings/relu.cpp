@@ -11,7 +11,6 @@ const Bindings relu_bindings = [](py::module_& module) {
       "relu",
       [](const Tensor& x, const OptionalTensor& out) {
         const Op op("relu", x);
-        check_dtype(op, "x", x, DType::kFloat32);
         const Tensor y = output(op, "y", out, x.shape);
         submit(op, op.kernels->relu, x.size(), x, y);
         return y;
@@ -21,7 +20,6 @@ const Bindings relu_bindings = [](py::module_& module) {
       "relu_backward",
       [](const Tensor& dy, const Tensor& y, const OptionalTensor& out) {
         const Op op("relu_backward", dy);
-        check_dtype(op, "y", y, DType::kFloat32);
         check_shape(op, "dy", dy, y.shape);
         const Tensor dx = output(op, "dx", out, y.shape);
         submit(op, op.kernels->relu_backward, y.size(), dy, y, dx);

@@ -12,7 +12,6 @@ const Bindings sgd_bindings = [](py::module_& module) {
       [](const Tensor& dweight, const Tensor& weight_in, const OptionalTensor& velocity_in, const Tensor& hyper,
          const py::object& l2_given, const py::object& nesterov_given, const OptionalTensor& guard) {
         const Op op("sgd", dweight);
-        check_dtype(op, "dweight", dweight, DType::kFloat32);
         const Tensor weight = output(op, "weight", weight_in, dweight.shape);
         OptionalTensor velocity;
         if (velocity_in) velocity = output(op, "velocity", velocity_in, dweight.shape);

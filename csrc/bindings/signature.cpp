@@ -11,7 +11,6 @@ namespace pyconv {
 
 namespace {
 
-
 struct Signature {
   std::vector<Parameter> parameters;
   std::vector<Parameter> written;  // a struct's field with the struct's name before it: "epilogue.pooled"
@@ -25,7 +24,8 @@ void add_written(std::vector<Parameter>& written, const Parameter& parameter) {
     visit_fields(fields, [&](const char* names, auto&... field) {
       const auto parts = parameters_of(names);
       size_t i = 0;
-      (add_written<std::remove_reference_t<decltype(field)>>(written, {parameter.name + "." + parts[i++].name, ""}),
+      (add_written<std::remove_reference_t<decltype(field)>>(written,
+                                                             {parameter.name + "." + parts[i++].name, ""}),
        ...);
     });
   }
@@ -44,8 +44,8 @@ Signature signature_of(Result (*)(const Context&, P...), const char* names) {
 const std::map<std::string, Signature>& signatures() {
 #define PYCONV_SIGNATURE(name, ...) {#name, signature_of(decltype(Kernels::name){}, #__VA_ARGS__)},
 #define PYCONV_FUSED_SIGNATURE(name, ...) {#name, signature_of(decltype(FusedKernels::name){}, #__VA_ARGS__)},
-  static const std::map<std::string, Signature> all{
-      PYCONV_KERNELS(PYCONV_SIGNATURE) PYCONV_FUSED_KERNELS(PYCONV_FUSED_SIGNATURE)};
+  static const std::map<std::string, Signature> all{PYCONV_KERNELS(PYCONV_SIGNATURE)
+                                                        PYCONV_FUSED_KERNELS(PYCONV_FUSED_SIGNATURE)};
   return all;
 }
 

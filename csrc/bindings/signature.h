@@ -12,17 +12,17 @@
 
 namespace pyconv {
 
-// The fields of the contract's structs that hold pointers, with their names. The structured binding asks for all of
-// them: a field that is missing here does not compile.
-#define PYCONV_FIELDS(S, ...)                       \
-  template <class Visit>                            \
+// The fields of the contract's structs that hold pointers, with their names. The structured binding asks for all
+// of them: a field that is missing here does not compile.
+#define PYCONV_FIELDS(S, ...)                        \
+  template <class Visit>                             \
   void visit_fields(S& fields, const Visit& visit) { \
-    auto& [__VA_ARGS__] = fields;                   \
-    visit(#__VA_ARGS__, __VA_ARGS__);               \
+    auto& [__VA_ARGS__] = fields;                    \
+    visit(#__VA_ARGS__, __VA_ARGS__);                \
   }
 PYCONV_FIELDS(ScaleShift, scale, shift, relu)
-PYCONV_FIELDS(BatchNormStatistics, epsilon, momentum, gamma, beta, running_mean, running_variance, mean, rstd, scale,
-              shift)
+PYCONV_FIELDS(BatchNormStatistics, epsilon, momentum, gamma, beta, running_mean, running_variance, mean, rstd,
+              scale, shift)
 PYCONV_FIELDS(Conv2dEpilogue, relu, output, statistics, pooled, argmax)
 PYCONV_FIELDS(BatchNormReduction, M, x, normalization, gamma, mean, rstd, dgamma, dbeta, coefficients)
 PYCONV_FIELDS(Conv2dGradient, d, argmax, y, relu, normalization, coefficients, dy)
@@ -32,26 +32,19 @@ template <class T, class... Others>
 concept OneOf = (std::same_as<T, Others> || ...);
 
 template <class T>
-concept HoldsPointers = OneOf<T, ScaleShift, BatchNormStatistics, Conv2dEpilogue, BatchNormReduction, Conv2dGradient>;
+concept HoldsPointers =
+    OneOf<T, ScaleShift, BatchNormStatistics, Conv2dEpilogue, BatchNormReduction, Conv2dGradient>;
 
 // What holds no pointers: numbers and sizes.
 template <class T>
 concept Plain = std::is_arithmetic_v<T> || std::is_enum_v<T> ||
-                OneOf<T, Conv2dShape, Pool2dShape, BatchNormShape, LinearShape, DropoutShape, ClassShape, GatherShape,
-                      AffineShape, RandomAffineShape>;
+                OneOf<T, Conv2dShape, Pool2dShape, BatchNormShape, LinearShape, DropoutShape, ClassShape,
+                      GatherShape, AffineShape, RandomAffineShape>;
 
 template <class T>
 concept WritesTo = std::is_pointer_v<T> && !std::is_const_v<std::remove_pointer_t<T>>;
 
-// How many arrays a parameter stands for.
-template <class T>
-size_t constexpr arrays_in() {
-  return std::is_pointer_v<T> ? 1 : HoldsPointers<T> ? 16 : 0;
-}
-
-// The dtype that a pointer's type asks for; void takes any.
-template <class T>
-constexpr bool kTakesAnyDType = std::is_void_v<T>;
+// The dtype that a pointer to T asks for.
 template <class T>
 constexpr DType dtype_of_type() {
   if constexpr (std::same_as<T, uint8_t>) return DType::kUint8;

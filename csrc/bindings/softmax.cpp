@@ -11,7 +11,6 @@ const Bindings softmax_bindings = [](py::module_& module) {
       "softmax",
       [](const Tensor& x, const OptionalTensor& out) {
         const Op op("softmax", x);
-        check_dtype(op, "x", x, DType::kFloat32);
         check_ndim(op, "x", x, 2, "(N, K)");
         const Tensor y = output(op, "y", out, x.shape);
         submit(op, op.kernels->softmax, ClassShape{x.shape[0], x.shape[1], 0, 0}, x, y);
@@ -22,7 +21,6 @@ const Bindings softmax_bindings = [](py::module_& module) {
       "softmax_backward",
       [](const Tensor& dy, const Tensor& y, const OptionalTensor& out) {
         const Op op("softmax_backward", dy);
-        check_dtype(op, "y", y, DType::kFloat32);
         check_ndim(op, "y", y, 2, "(N, K)");
         check_shape(op, "dy", dy, y.shape);
         const Tensor dx = output(op, "dx", out, y.shape);

@@ -24,7 +24,6 @@ const Bindings softmax_cross_entropy_bindings = [](py::module_& module) {
          std::optional<float> gradient_scale, bool gradient, const OptionalTensor& loss_out,
          const OptionalTensor& dlogits_out) -> std::pair<Tensor, OptionalTensor> {
         const Op op(kOp, logits);
-        check_dtype(op, "logits", logits, DType::kFloat32);
         check_ndim(op, "logits", logits, 2, "(N, K)");
         const int64_t N = logits.shape[0], K = logits.shape[1];
         const bool integer = target.dtype == DType::kInt32;
@@ -46,8 +45,7 @@ const Bindings softmax_cross_entropy_bindings = [](py::module_& module) {
         return {loss, dlogits};
       },
       py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("label_smoothing") = 0.0f,
-      none("gradient_scale"), py::arg("gradient") = true, none("loss"),
-      none("dlogits"));
+      none("gradient_scale"), py::arg("gradient") = true, none("loss"), none("dlogits"));
 };
 
 }  // namespace

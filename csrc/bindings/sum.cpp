@@ -13,7 +13,6 @@ void bind_reduction(py::module_& module, const char* name, Reduction Kernels::* 
       name,
       [name, entry](const Tensor& x, float scale, const OptionalTensor& out) {
         const Op op(name, x);
-        check_dtype(op, "x", x, DType::kFloat32);
         const Tensor total = output(op, "total", out, {1}, DType::kFloat64);
         const auto run = [entry = op.kernels->*entry, device = op.backend->device, fresh = !out](
                              const Context& context, int64_t size, float scale, const float* x, double* total) {

@@ -1,7 +1,7 @@
 """Layers, with Keras' names, arguments and defaults."""
 
 from pyconv import names
-from pyconv.layers.activation import Activation, Linear, ReLU, Softmax
+from pyconv.layers.activation import GELU, Activation, Linear, ReLU, Softmax
 from pyconv.layers.base import Layer
 from pyconv.layers.batch_normalization import BatchNormalization
 from pyconv.layers.conv2d import Conv2D
@@ -16,6 +16,7 @@ from pyconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxP
 from pyconv.layers.residual import Residual
 
 __all__ = [
+    "GELU",
     "Activation",
     "Add",
     "AveragePooling2D",

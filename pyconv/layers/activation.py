@@ -1,6 +1,6 @@
 """Activation functions as layers, and as the `activation` argument of others."""
 
-from pyconv.arguments import shown
+from pyconv.arguments import flag, shown
 from pyconv.layers import arguments
 from pyconv.layers.base import Layer
 
@@ -11,6 +11,25 @@ class ReLU(Layer):
     def trace(self, trace, x):
         y = trace.call("relu", x=x, y=trace.buffer(x.shape))
         trace.record([x], y, lambda dy: trace.call("relu_backward", dy=dy, y=y, dx=trace.buffer(x.shape)))
+        return y
+
+
+class GELU(Layer):
+    """Gaussian error linear unit, x times the normal distribution's function of x.
+
+    `approximate` takes its approximation by a tanh. Hendrycks & Gimpel, "Gaussian Error Linear Units" (2016).
+    """
+
+    def __init__(self, approximate=False, name=None):
+        super().__init__(name)
+        self.approximate = flag(approximate, "approximate", type(self).__name__)
+
+    def trace(self, trace, x):
+        options = {"approximate": self.approximate}
+        y = trace.call("gelu", x=x, **options, y=trace.buffer(x.shape))
+        trace.record(
+            [x], y, lambda dy: trace.call("gelu_backward", dy=dy, x=x, **options, dx=trace.buffer(x.shape))
+        )
         return y
 
 
@@ -34,11 +53,11 @@ class Linear(Layer):
         return x
 
 
-ACTIVATIONS = {"relu": ReLU, "softmax": Softmax, "linear": Linear}
+ACTIVATIONS = {"relu": ReLU, "gelu": GELU, "softmax": Softmax, "linear": Linear}
 
 
 class Activation(Layer):
-    """An activation by its Keras name: "relu", "softmax" or "linear"."""
+    """An activation by its Keras name: "relu", "gelu", "softmax" or "linear"."""
 
     def __init__(self, activation, input_shape=None, name=None):
         super().__init__(name)

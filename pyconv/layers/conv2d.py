@@ -20,7 +20,7 @@ class Conv2D(Layer):
             right), an integer, (height, width) or ((top, bottom), (left, right)).
         dilation_rate: integer or (height, width).
         groups: channel groups; `groups=C_in` is a depthwise convolution.
-        activation: None, "relu", "softmax" or a layer.
+        activation: None, "relu", "gelu", "softmax" or a layer.
         use_bias: add a bias to each filter.
         kernel_initializer, bias_initializer: a Keras name or an Initializer.
         kernel_regularizer: None or `regularizers.L2`.

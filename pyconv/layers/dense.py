@@ -11,7 +11,7 @@ class Dense(Layer):
 
     Args:
         units: outputs.
-        activation: None, "relu", "softmax" or a layer.
+        activation: None, "relu", "gelu", "softmax" or a layer.
         use_bias: add a bias to each unit.
         kernel_initializer, bias_initializer: a Keras name or an Initializer.
         kernel_regularizer: None or `regularizers.L2`.

@@ -15,7 +15,7 @@ from pyconv.ops.batches import affine, gather, random_affine
 from pyconv.ops.classification import accuracy, softmax, softmax_backward, softmax_cross_entropy
 from pyconv.ops.convolution import conv2d, conv2d_backward_input, conv2d_backward_weight
 from pyconv.ops.dense import linear, linear_backward_input, linear_backward_weight
-from pyconv.ops.elementwise import add, dropout, relu, relu_backward
+from pyconv.ops.elementwise import add, dropout, gelu, gelu_backward, relu, relu_backward
 from pyconv.ops.normalization import batch_norm, batch_norm_backward, batch_norm_inference
 from pyconv.ops.optimization import adam, sgd
 from pyconv.ops.pooling import (
@@ -43,6 +43,8 @@ __all__ = [
     "conv2d_backward_weight",
     "dropout",
     "gather",
+    "gelu",
+    "gelu_backward",
     "global_avg_pool2d",
     "global_avg_pool2d_backward",
     "linear",

@@ -18,6 +18,28 @@ def relu_backward(dy, y):
     return a.give(_core.relu_backward(a.dy, a.y))
 
 
+def gelu(x, approximate=False):
+    """Gaussian error linear unit, x times the normal distribution's function of x, of any shape.
+
+    Hendrycks & Gimpel, "Gaussian Error Linear Units (GELUs)", 2016. NaN passes through; of -inf it is 0.
+
+    Args:
+        x: float32 of any shape.
+        approximate: take 0.5 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) for the distribution's function.
+
+    Returns:
+        y, of x's shape.
+    """
+    a = Arguments("gelu", x=x)
+    return a.give(_core.gelu(a.x, approximate=approximate))
+
+
+def gelu_backward(dy, x, approximate=False):
+    """Gradient of `gelu` with respect to its x, of any shape."""
+    a = Arguments("gelu_backward", dy=dy, x=x)
+    return a.give(_core.gelu_backward(a.dy, a.x, approximate=approximate))
+
+
 def add(a, b):
     """Sum of two arrays of the same shape, as in a residual connection; both gradients are dy itself."""
     arrays = Arguments("add", a=a, b=b)
