@@ -38,7 +38,7 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
 endif()
 
 set(PYCONV_CUDA_OPS
-    conv2d conv2d_3x3 conv2d_3x3_weight conv2d_few_channels conv2d_general conv2d_depthwise linear max_pool2d avg_pool2d relu add dropout
+    conv2d conv2d_3x3 conv2d_3x3_weight conv2d_few_channels conv2d_general conv2d_depthwise conv2d_weight linear max_pool2d avg_pool2d relu add dropout
     batch_norm softmax softmax_cross_entropy accuracy sum adam sgd gather affine runtime table)
 list(TRANSFORM PYCONV_CUDA_OPS REPLACE "(.+)" "cuda/\\1.cu" OUTPUT_VARIABLE PYCONV_CUDA_SOURCES)
 add_library(pyconv_cuda SHARED ${PYCONV_CUDA_SOURCES})
