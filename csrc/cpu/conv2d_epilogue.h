@@ -86,7 +86,7 @@ struct PredictEpilogue {
       end_low = floor_of(n.relu);
     }
     PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t) {
-      return at_least(end_low, scale * at_least(low, v + offset) + shift);
+      return scale_shift(at_least(low, v + offset), scale, shift, end_low);
     }
     PYCONV_INLINE_MEMBER void end() const {}
   };
@@ -120,7 +120,7 @@ struct ReduceEpilogue {
     PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t at) {
       const Vec value = kWhole ? load(x + at) : load_lanes(x + at, lanes);
       Vec d = v;
-      if constexpr (kRelu) d = scale * value + shift <= Vec{} ? Vec{} : d;
+      if constexpr (kRelu) d = masked_by_relu(d, value, scale, shift, Vec{});
       first += d;
       second += d * (value - mean);
       return v;

@@ -2,6 +2,7 @@
 // to n x n planes V[plane][tile][channel], which meet their counterparts plane by plane in matrix products.
 #pragma once
 
+#include "../formulas.h"
 #include "conv2d_tile.h"
 #include "gemm.h"
 #include "winograd.h"
@@ -143,6 +144,7 @@ PYCONV_INLINE void transform_input(const Tiling<F>& g, const float* x, const Sca
   const int64_t plane = g.source_plane(), row = g.source_row();
   const bool whole = g.C % kVecFloats == 0;
   const float *scale = normalization.scale, *shift = normalization.shift;
+  const float low = normalization.relu ? 0 : -__builtin_inff();
   Square<F> square;
   TileWalk<F> at(g, first);
   for (int64_t t = 0; t < count; ++t, at.next()) {
@@ -176,9 +178,10 @@ PYCONV_INLINE void transform_input(const Tiling<F>& g, const float* x, const Sca
         const float* p = image + ((h + i) * g.W + w + j) * g.C;
         float* to = scratch.square + (i * F::kIn + j) * row;
         for (int64_t c = 0; c < row; ++c) {
-          float v = inside && c < g.C ? p[c] : 0;
-          if (scale && inside && c < g.C) v = scale[c] * v + shift[c];
-          to[c] = scale && normalization.relu && v < 0 ? 0 : v;
+          if (!inside || c >= g.C)
+            to[c] = 0;
+          else
+            to[c] = scale ? scale_shift(p[c], scale[c], shift[c], low) : p[c];
         }
       }
       square.x[0][i] = scratch.square + i * F::kIn * row;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "../entries.h"
+#include "../formulas.h"
 #include "runtime.h"
 
 namespace pyconv::cuda {
@@ -23,6 +24,11 @@ struct Element {
     h = i % static_cast<Index>(H), n = i / static_cast<Index>(H);
   }
 };
+
+// What scale_shift is not to go below.
+PYCONV_DEVICE float least(bool relu) {
+  return relu ? 0 : bits_as_float(0xff800000u);
+}
 
 // Calls function with a data set's pixels as what they are.
 template <class Function>
