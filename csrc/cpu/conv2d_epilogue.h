@@ -1,6 +1,11 @@
-// What becomes of a convolution's sums: one policy for each use. A policy's Finisher takes a vector of channels
-// through its pixels, one after another, with their constants and sums in registers; where sums start it is
-// given the mean of the first pixels.
+// The epilogue: what becomes of a convolution's sums on their way to y. There is a policy for each use (StoreSums,
+// TrainEpilogue, PredictEpilogue, ReduceEpilogue), a template argument of the loops that end in it, so that what a
+// use does not need costs nothing.
+//
+// A policy's Finisher takes a vector of channels through some pixels: made, it loads the channels' constants into
+// registers; next(v, at) makes of a pixel's sum what is stored at y[at], and adds it to the sums over pixels that
+// the use asks for; end() stores these. Statistics are summed about a value near the mean: the chunk's first
+// Finisher is given the mean of its pixels for that.
 #pragma once
 
 #include "batch_norm.h"

@@ -1,5 +1,6 @@
-// What Winograd's passes share: tiles, planes, and the transform of their input. A block of tiles is transformed
-// to n x n planes V[plane][tile][channel], which meet their counterparts plane by plane in matrix products.
+// What Winograd's passes share: how an image is cut into tiles, and the transform of the input (winograd.h has the
+// formulas). A tile's n x n input pixels become n x n values for each channel; value (i, j) of all tiles of a
+// block makes a matrix V[plane][tile][channel], and is multiplied by the weights' matrix of the same plane.
 #pragma once
 
 #include "../formulas.h"
@@ -10,7 +11,8 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA::winograd {
 namespace {
 
-// Planes are an odd number of cache lines apart: neighbours do not fall into the same cache set.
+// Planes are an odd number of cache lines apart: at a power of two, all planes of a tile would share one set of
+// the cache, and push each other out.
 PYCONV_INLINE int64_t plane_stride(int64_t floats) {
   return (ceil_div(floats, 16) | 1) * 16;
 }

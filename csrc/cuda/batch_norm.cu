@@ -255,7 +255,7 @@ struct Normalize {
     auto v = load<kWidth>(x + i);
     const auto scale = load<kWidth>(n.scale + c), shift = load<kWidth>(n.shift + c);
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) v.v[e] = scale_shift(v.v[e], scale.v[e], shift.v[e], least(n.relu));
+    for (int e = 0; e < kWidth; ++e) v.v[e] = scale_shift(v.v[e], scale.v[e], shift.v[e], n.relu);
     store(y + i, v);
   }
 };

@@ -57,7 +57,7 @@ PYCONV_DEVICE float finished(const Epilogue& e, int64_t c, float sum) {
   float v = e.bias ? sum + e.bias[c] : sum;
   if (e.relu) v = rectify(v);
   if (!e.output.scale) return v;
-  return scale_shift(v, e.output.scale[c], e.output.shift[c], least(e.output.relu));
+  return scale_shift(v, e.output.scale[c], e.output.shift[c], e.output.relu);
 }
 
 // Of a block, which goes through several tiles: S is how its warps share them.
@@ -138,7 +138,7 @@ struct TileEpilogue {
         v += bias.v[k % 2];
         if (e.relu) v = rectify(v);
         if (!e.output.scale) continue;
-        v = scale_shift(v, scale.v[k % 2], shift.v[k % 2], least(e.output.relu));
+        v = scale_shift(v, scale.v[k % 2], shift.v[k % 2], e.output.relu);
       }
   }
 

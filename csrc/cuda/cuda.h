@@ -25,9 +25,10 @@ struct Element {
   }
 };
 
-// What scale_shift is not to go below.
-PYCONV_DEVICE float least(bool relu) {
-  return relu ? 0 : bits_as_float(0xff800000u);
+// scale_shift with a flag: a bound would take a register, which the products are short of.
+PYCONV_DEVICE float scale_shift(float v, float scale, float shift, int32_t relu) {
+  v = scale * v + shift;
+  return relu && v < 0 ? 0 : v;
 }
 
 // Calls function with a data set's pixels as what they are.
