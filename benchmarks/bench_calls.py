@@ -52,7 +52,7 @@ def main():
 def plan_of(batch, fused):
     model, (x, y) = pyconv_model(fuse=fused), batch_of(batch)
     model.train_on_batch(x, y)
-    return next(plan for key, plan in model._plans._plans.items() if key[0] == "train")
+    return model.trainer.plans.latest("train")
 
 
 def peak_of(options):

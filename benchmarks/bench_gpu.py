@@ -195,12 +195,13 @@ def print_steps(options, peer, end):
 
 
 def pyconv_step(batch, steps):
-    from pyconv import cuda, training
+    from pyconv import cuda
+    from pyconv.engine.batch import Batch
 
     x, y = batch_of(batch)
     model = pyconv_model().to("cuda")
     model.train_on_batch(x, y)
-    plan = model.training_plan(training.Batch(batch, x.shape[1:], "float32", "cuda"), y.shape)
+    plan = model.trainer.training_plan(Batch(batch, x.shape[1:], "float32", "cuda"), y.shape)
     plan["x"].assign(x)
     plan["target"].assign(y)
     for _ in range(2):

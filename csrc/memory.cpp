@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -102,9 +103,19 @@ struct Pool {
   }
 };
 
+Pool& pool();
+
+// A child process has only the thread that forked: a lock that another one held would never be let go there. So
+// the forking thread takes the pool's first, and both sides let it go.
+Pool* make_pool() {
+  Pool* made = new Pool;
+  pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
+  return made;
+}
+
 // Never destroyed: tensors may outlive static destructors at exit.
 Pool& pool() {
-  static Pool* instance = new Pool;
+  static Pool* instance = make_pool();
   return *instance;
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pyconv import initializers, metrics
 from pyconv.keras_names import INSTEAD, KERAS
 from pyconv.layers.activation import ACTIVATIONS
-from pyconv.models import Sequential
+from pyconv.models import Model, Sequential
 
 PAGE = Path(__file__).with_name("reference.md")
 
@@ -86,8 +86,9 @@ def section(place, text):
     lines = [entry(name, getattr(module, name)) for name in offered(module)]
     lines = [line for line in lines if line]
     if place == "models":
-        methods = [n for n, f in vars(Sequential).items() if inspect.isfunction(f) and n[0] != "_"]
-        lines += [entry(f"Sequential.{name}", getattr(Sequential, name)) for name in methods]
+        for kind in (Model, Sequential):
+            methods = [n for n, f in vars(kind).items() if inspect.isfunction(f) and n[0] != "_"]
+            lines += [entry(f"{kind.__name__}.{name}", getattr(kind, name)) for name in methods]
     heading = f"## `{module.__name__}`"
     return "\n\n".join(filter(None, [heading, text, "\n".join(lines)]))
 
@@ -165,7 +166,7 @@ def offered(module):
     if module.__name__ == "pyconv.recipes":
         return [*module.NAMES, "get"]
     if module.__name__ == "pyconv.models":
-        return ["Sequential", "load_model", "model_from_json"]
+        return module.__all__
     return sorted(getattr(module, "__all__", own), key=str.lower)
 
 

@@ -58,6 +58,7 @@ set_precision = _core.set_precision
 # Loaded at first use: importing pyconv stays as quick as importing NumPy.
 _LAZY = {
     "Augmentation": "pyconv.preprocessing",
+    "Model": "pyconv.models",
     "Sequential": "pyconv.models",
     "load_model": "pyconv.models",
     "model_from_json": "pyconv.models",

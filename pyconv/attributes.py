@@ -129,12 +129,12 @@ def _check(owner, name):
     value = vars(owner).get(name)
     if isinstance(value, Guarded) and hasattr(value, "assign"):  # a Parameter
         raise AttributeError(f"[{cls.__name__}] {name} cannot be replaced; write to it with {name}.assign")
+    if name in cls.set_by:
+        raise AttributeError(f"[{cls.__name__}] {name} is set by {cls.set_by[name]}")
     if isinstance(found, property):
         raise AttributeError(f"[{cls.__name__}] {name} can only be read")
     if cls.settable is None or name in cls.settable or (foreign and name not in _arguments(cls)):
         return
-    if name in cls.set_by:
-        raise AttributeError(f"[{cls.__name__}] {name} is set by {cls.set_by[name]}")
     raise AttributeError(
         f"[{cls.__name__}] {name} is read when the object is made: make a new {cls.__name__}"
     )

@@ -4,8 +4,8 @@ import sys
 import time
 
 from pyconv import cli
+from pyconv.models.loading import open_model
 from pyconv.recipes.settings import DATASETS
-from pyconv.run_folder import open_model
 
 
 def main(argv=None):

@@ -130,17 +130,13 @@ SHORT = {
     "initializers": "normal uniform one zero",
 }
 
-_RESIDUAL = "Residual adds its branches"
 _AUGMENTATION = "pyconv.Augmentation, the argument augment of fit"
-_NAMES_OF_ACCURACY = 'its name, metrics=["accuracy"]'
-_SEQUENTIAL = "Sequential; pyconv has no other kind of model"
 
 INSTEAD = {
     "": {
         "Input": "pyconv.layers.Input",
         "Layer": "pyconv.layers.Layer",
-        "Model": _SEQUENTIAL,
-        "Function": _SEQUENTIAL,
+        "Function": "pyconv.Model",
         "Optimizer": "pyconv.optimizers.Optimizer",
         "Initializer": "pyconv.initializers.Initializer",
         "Regularizer": "pyconv.regularizers.L2",
@@ -162,24 +158,20 @@ INSTEAD = {
         "ZeroPadding2D": "Conv2D with padding=((top, bottom), (left, right))",
         "InputLayer": "Input",
         "Identity": "Linear",
-        "Add": _RESIDUAL,
-        "add": _RESIDUAL,
+        "add": "Add()([a, b])",
         "Rescaling": "Normalization(mean=-offset / scale, variance=1 / scale**2)",
         "RandomFlip": _AUGMENTATION,
         "RandomRotation": _AUGMENTATION,
         "RandomTranslation": _AUGMENTATION,
         "Sequential": "pyconv.Sequential",
-        "Model": _SEQUENTIAL,
+        "Model": "pyconv.Model",
     },
     "models": {
-        "Model": _SEQUENTIAL,
-        "save_model": "Sequential.save",
+        "save_model": "Model.save",
         "clone_model": "model_from_json(model.to_json())",
     },
     "optimizers": {"schedules": "pyconv.schedules"},
     "metrics": {
-        "Accuracy": _NAMES_OF_ACCURACY,
-        "Metric": _NAMES_OF_ACCURACY,
         "CategoricalAccuracy": 'its name, metrics=["categorical_accuracy"]',
         "categorical_accuracy": 'its name, metrics=["categorical_accuracy"]',
         "SparseCategoricalAccuracy": 'its name, metrics=["sparse_categorical_accuracy"]',
@@ -196,8 +188,8 @@ INSTEAD = {
         "Sequence": "any class with __len__ and __getitem__",
         "PyDataset": "any class with __len__ and __getitem__",
         "clear_session": "nothing: a model goes when nobody holds it",
-        "plot_model": "Sequential.summary",
-        "model_to_dot": "Sequential.summary",
+        "plot_model": "Model.summary",
+        "model_to_dot": "Model.summary",
         "load_img": "pyconv.predict.read_image",
     },
 }
@@ -236,7 +228,7 @@ ARGUMENTS = {
 
 # What an attribute or method that an object of a class has in Keras is answered with.
 MEMBERS = {
-    "Sequential": {
+    "Model": {
         "fit_generator": "fit, which takes generators",
         "evaluate_generator": "evaluate, which takes generators",
         "predict_generator": "predict, which takes generators",
@@ -270,10 +262,10 @@ MEMBERS = {
     },
     "Optimizer": {
         "lr": "learning_rate",
-        "weights": "Sequential.slot_arrays",
-        "variables": "Sequential.slot_arrays",
-        "apply_gradients": "Sequential.train_on_batch",
-        "minimize": "Sequential.fit",
+        "weights": "Model.slot_arrays",
+        "variables": "Model.slot_arrays",
+        "apply_gradients": "Model.train_on_batch",
+        "minimize": "Model.fit",
     },
     "ImageDataGenerator": {
         "flow_from_directory": "flow, of arrays; pyconv.predict.read_image reads a file",

@@ -1,16 +1,17 @@
 """Optimizers: what changes from step to step. The kernels do the arithmetic on the parameters."""
 
 import math
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from pyconv import _core, names
-from pyconv.arguments import flag, integer, number
+from pyconv.arguments import flag, integer, items, number, shown, text
 from pyconv.attributes import Checked
 from pyconv.schedules import LearningRateSchedule
 from pyconv.serialization import Configurable, find, serialize
 
-__all__ = ["SGD", "Adam", "Optimizer", "get"]
+__all__ = ["SGD", "Adam", "ByName", "Optimizer", "get"]
 
 
 class Optimizer(Configurable):
@@ -21,6 +22,7 @@ class Optimizer(Configurable):
     """
 
     slots = ()
+    takes_whole_parameters = False  # `update` is then called on one after another, in its own shape
     settable = ()
     iterations = Checked(integer, least=0)
 
@@ -48,6 +50,10 @@ class Optimizer(Configurable):
             self.expect_settable_rate(op, f" to {rate!r}")
         self._learning_rate = number(rate, "learning_rate", op, least=0, also="a LearningRateSchedule")
 
+    def count_step(self):
+        """Count a step taken; quicker than setting `iterations`, which is checked."""
+        vars(self)["iterations"] += 1
+
     def expect_settable_rate(self, op, to=""):
         """Raise TypeError where the learning rate follows a schedule, and cannot be set."""
         if isinstance(self._learning_rate, LearningRateSchedule):
@@ -55,6 +61,10 @@ class Optimizer(Configurable):
                 f"[{op}] learning_rate follows {self._learning_rate!r} and cannot be set{to}; give the "
                 "optimizer a number to let callbacks change it"
             )
+
+    def split(self, named):
+        """Return [(optimizer, parameters that it updates), ...] for parameters by name."""
+        return [(self, list(named.values()))]
 
     def hyper(self):
         """Return what the kernel needs for the next step: float32 (4,)."""
@@ -149,12 +159,116 @@ class SGD(Optimizer):
         _core.sgd(dweight, weight, slots.get("velocity"), hyper, l2=l2, nesterov=self.nesterov, guard=guard)
 
 
+class ByName(Optimizer):
+    """Several optimizers, each for the parameters whose names match: `ByName({"*/kernel": ..., "*": ...})`.
+
+    Names are those of files, `layer/parameter`; a pattern has `*` and `?`, and the first one that matches
+    counts. Each optimizer has its own learning rate, schedule and other settings; the model's logs show the
+    first one's rate.
+
+    Args:
+        rules: pattern -> optimizer, or a list of such pairs.
+
+    Raises ValueError when training begins where a parameter matches no pattern.
+    """
+
+    def __init__(self, rules):
+        pairs = items(list(rules.items()) if isinstance(rules, dict) else rules, "rules", "ByName", _RULES)
+        if not pairs or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
+            raise ValueError(f"[ByName] rules is {shown(rules)}, expected {_RULES}")
+        self.rules = [[text(pattern, "a pattern of rules", "ByName"), _part(one)] for pattern, one in pairs]
+        parts = self._parts
+        if len({id(part) for part in parts}) < len(parts):
+            raise ValueError("[ByName] one optimizer has two patterns, expected one for each")
+        if any(isinstance(part, ByName) for part in parts):
+            raise ValueError("[ByName] rules has a ByName, expected other optimizers")
+
+    @property
+    def _parts(self):
+        return [part for _, part in self.rules]
+
+    @property
+    def _learning_rate(self):
+        return self._parts[0]._learning_rate
+
+    @property
+    def learning_rate(self):
+        """The first optimizer's learning rate; each is set on the optimizer itself."""
+        return self._parts[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        self.expect_settable_rate("ByName", f" to {rate!r}")
+
+    def expect_settable_rate(self, op, to=""):
+        """Raise TypeError: there is more than one."""
+        raise TypeError(
+            f"[{op}] each optimizer in ByName has a learning rate of its own, it cannot be set{to}"
+        )
+
+    @property
+    def iterations(self):
+        """The steps taken."""
+        return self._parts[0].iterations
+
+    @iterations.setter
+    def iterations(self, steps):
+        for part in self._parts:
+            part.iterations = steps
+
+    def count_step(self):
+        """Count a step taken."""
+        for part in self._parts:
+            part.count_step()
+
+    def split(self, named):
+        """Return [(optimizer, parameters that it updates), ...] for parameters by name."""
+        chosen = [(part, []) for part in self._parts]
+        for name, parameter in named.items():
+            fits = (
+                mine
+                for (pattern, _), (_, mine) in zip(self.rules, chosen, strict=True)
+                if fnmatchcase(name, pattern)
+            )
+            mine = next(fits, None)
+            if mine is None:
+                raise ValueError(
+                    f'[ByName] {name} matches no pattern, expected a rule for it; "*" matches all'
+                )
+            mine.append(parameter)
+        return chosen
+
+    def get_config(self):
+        """Return the constructor's arguments as a JSON-ready dict."""
+        return {"rules": serialize(self.rules)}
+
+    def get_state(self):
+        """Return what training has changed besides the slots, JSON-ready."""
+        return {"iterations": self.iterations, "parts": [part.get_state() for part in self._parts]}
+
+    def set_state(self, state):
+        """Restore what `get_state` returned."""
+        for part, saved in zip(self._parts, state["parts"], strict=True):
+            part.set_state(saved)
+
+
+_RULES = "patterns of names with an optimizer each"
+_CLASSES = {"adam": Adam, "sgd": SGD}
+
+
+def _part(identifier):
+    """Return an optimizer of ByName's rules."""
+    found = find(identifier, _CLASSES, Optimizer, "[ByName] an optimizer of rules is", "optimizers")
+    if found is None:
+        raise TypeError("[ByName] an optimizer of rules is None, expected one of adam, sgd")
+    return found
+
+
 def get(identifier):
     """Return the optimizer that `identifier` (an instance, "adam", "sgd" or a config) means."""
     if identifier is None:
         raise ValueError("[optimizer] optimizer is None, expected one of adam, sgd")
-    classes = {"adam": Adam, "sgd": SGD}
-    return find(identifier, classes, Optimizer, "[optimizer] unknown optimizer", "optimizers")
+    return find(identifier, _CLASSES, Optimizer, "[optimizer] unknown optimizer", "optimizers")
 
 
 def __getattr__(name):

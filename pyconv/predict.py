@@ -6,8 +6,8 @@ import sys
 import numpy as np
 
 from pyconv import cli
+from pyconv.models.loading import open_model
 from pyconv.preprocessing import pictures
-from pyconv.run_folder import open_model
 
 
 def main(argv=None):

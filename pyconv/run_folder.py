@@ -14,8 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from pyconv import checkpoint
-from pyconv.models import load_model
+from pyconv import checkpoint, saving
 
 
 class RunFolder:
@@ -79,10 +78,15 @@ class RunFolder:
                 if new and not self.last.exists():
                     self._remove(made)
 
+    def save(self, model, config, callbacks):
+        """Write last.safetensors in one step: what `Model.save` writes, the callbacks' states, the config."""
+        arrays, metadata = saving.contents(model)
+        checkpoint.save(self.last, arrays, {**metadata, "callbacks": callbacks, "run": config})
+
     def load(self):
         """Return (arrays, metadata) of last.safetensors: metadata has model, training, callbacks and run."""
         arrays, metadata = checkpoint.load(self.last)
-        for name in ("model", "training", "callbacks", "run"):
+        for name in (*saving.CONTENTS, "callbacks", "run"):
             if not isinstance(metadata.get(name), dict):
                 raise checkpoint.CheckpointError(
                     f"[run] {self.last} is no training's state: it has no {name}"
@@ -157,22 +161,6 @@ class RunFolder:
                 file.unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()
-
-
-def open_model(path, weights=None):
-    """Return (file, model, run) of a run folder or of a model's file; run is None for a file in no run."""
-    path = Path(path)
-    if path.is_dir() or not (path.is_file() or path.suffix == ".safetensors"):
-        run = RunFolder.open(path)
-        file = run.choose(weights)
-    else:
-        if weights:
-            raise ValueError(f"[run] {path} is one model, expected a run folder with --weights {weights}")
-        file, run = path, None
-        with contextlib.suppress(OSError, ValueError):  # a config.json of something else
-            run = RunFolder.open(path.parent)
-    with checkpoint.reading(file):
-        return file, load_model(file), run
 
 
 _LOCK = ".lock"

@@ -1,18 +1,18 @@
 """Models as files: one `.safetensors` with the architecture, the weights and the training's state."""
 
-import json
 import os
 
 import numpy as np
 
 from pyconv import arguments, checkpoint
-from pyconv.attributes import answering
-from pyconv.fitting import Position
+from pyconv.engine.position import Position
+from pyconv.metrics import Accuracy
 from pyconv.serialization import deserialize, serialize
 
 # Begins the names of the optimizer's arrays. No parameter's name does: it begins with a layer's, which is not
 # empty and holds no "/".
 _SLOTS = "/optimizer/"
+CONTENTS = "model", "training"  # of a file's metadata; of a compiled model both are there
 _OLD_SLOTS = "optimizer/"  # in files of version 0.1.0's first days, where a layer could be called so
 
 
@@ -24,7 +24,7 @@ def save(model, path):
 def contents(model):
     """Return (arrays, metadata), what `save` writes of a built model."""
     arrays, state = training_state(model)
-    return arrays, {"model": description(model), "training": state}
+    return arrays, dict(zip(CONTENTS, (description(model), state), strict=True))
 
 
 def save_weights(model, path):
@@ -37,63 +37,25 @@ def load_weights(model, path):
     arrays, metadata = checkpoint.load(arguments.path(path, "path", "load_weights"))
     slots = _slots_prefix(metadata.get("training"))
     arrays = {name: array for name, array in arrays.items() if not (slots and name.startswith(slots))}
-    assign(named_parameters(model), arrays, "load_weights", f" ({os.fspath(path)})")
-
-
-@answering
-def load_model(path):
-    """Read what `Sequential.save` wrote: architecture, weights and, if compiled, the training's state.
-
-    `path` may be a run's folder too: its best model is read.
-    """
-    path = arguments.path(path, "path", "load_model")
-    if os.path.isdir(path):
-        from pyconv.run_folder import RunFolder
-
-        path = RunFolder.open(path).choose()
-    arrays, metadata = checkpoint.load(path)
-    if "model" not in metadata:
-        raise checkpoint.CheckpointError(
-            f"[load_model] {path} holds weights alone; build the model and give them to load_weights"
-        )
-    with checkpoint.reading(path):
-        return _restored(arrays, metadata)
-
-
-def model_from_json(text):
-    """Build the model that `Sequential.to_json` described, with new weights."""
-    if not isinstance(text, (str, bytes, bytearray)):
-        raise TypeError(f"[model_from_json] text is {arguments.shown(text)}, expected JSON as text")
-    try:
-        parts = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"[model_from_json] text is not JSON: {error}") from None
-    return _from_description(parts)
-
-
-def rebuild(arrays, metadata, device):
-    """Return the model that `contents` describes, on `device`: what unpickling calls."""
-    model = _restored(arrays, metadata)
-    return model if device == "cpu" else model.to(device)
+    assign(model.network.named_parameters(), arrays, "load_weights", f" ({os.fspath(path)})")
 
 
 def description(model):
     """Return a model's architecture as a JSON-ready dict."""
     parts = {**serialize(model), "input_shape": model.input_shape}
-    frozen = [path for path, layer in _walk(model) if not layer.trainable]
+    frozen = [path for path, layer in model.network.walk() if not layer.trainable]
     return {**parts, "frozen": frozen} if frozen else parts
 
 
-def _restored(arrays, metadata):
-    """Return the model of a file's contents."""
-    model = _from_description(metadata["model"])
+def restored(arrays, metadata, kind):
+    """Return the model of a file's contents; `kind` is the class of all models."""
+    model = from_description(metadata["model"], kind)
     set_training_state(model, arrays, metadata.get("training"))
     return model
 
 
-def _from_description(parts):
-    from pyconv.models import Sequential
-
+def from_description(parts, kind):
+    """Return the model that `description` described."""
     shape, frozen = (
         (parts.get(name) for name in ("input_shape", "frozen")) if isinstance(parts, dict) else (None,) * 2
     )
@@ -102,11 +64,11 @@ def _from_description(parts):
         model = deserialize(
             {name: value for name, value in parts.items() if name in ("class_name", "config")}
         )
-    if not isinstance(model, Sequential):
-        raise ValueError(f"[model_from_json] expected a Sequential, got {arguments.kind_of(model)}")
+    if not isinstance(model, kind):
+        raise ValueError(f"[model_from_json] expected a model, got {arguments.kind_of(model)}")
     if shape is not None:
         model.build(shape)
-    layers = dict(_walk(model))
+    layers = dict(model.network.walk())
     if frozen is not None and not isinstance(frozen, list):
         raise ValueError(f"[model_from_json] frozen is {arguments.shown(frozen)}, expected a list of layers")
     for path in frozen or ():
@@ -119,47 +81,74 @@ def _from_description(parts):
 def training_state(model):
     """Return (arrays, state): weights and optimizer slots; JSON-ready settings and counters, or None."""
     arrays = {name: array.copy() for name, array in _weights(model).items()}
-    if model.optimizer is None:
+    trainer = model.trainer
+    if trainer.optimizer is None:
         return arrays, None
-    names = {id(parameter): name for name, parameter in named_parameters(model).items()}
-    for slot, parameter, values in model.slot_arrays():
+    names = {id(parameter): name for name, parameter in model.network.named_parameters().items()}
+    for slot, parameter, values in trainer.slot_arrays():
         arrays[f"{_SLOTS}{slot}/{names[id(parameter)]}"] = values.numpy().copy()
     return arrays, {
-        "optimizer": serialize(model.optimizer),
-        "optimizer_state": model.optimizer.get_state(),
+        "optimizer": serialize(trainer.optimizer),
+        "optimizer_state": trainer.optimizer.get_state(),
         "slots": _SLOTS,
-        "loss": serialize(model.loss),
-        "metrics": list(model.metric_names),
-        "fuse": model.fuse,
-        "position": model.position.get_state(),
-        "seed": model.seed,
-        "passes": model.passes,
-        "single_steps": model.single_steps,
+        "loss": serialize(trainer.loss),
+        "metrics": [_described(name, metric) for name, metric in trainer.metrics.items()],
+        "fuse": trainer.fuse,
+        "position": trainer.position.get_state(),
+        "seed": trainer.seed,
+        "passes": trainer.passes,
+        "single_steps": trainer.single_steps,
     }
 
 
 def set_training_state(model, arrays, state):
     """Restore what `training_state` returned."""
     slots = _slots_prefix(state)
-    named = named_parameters(model)
+    named = model.network.named_parameters()
     weights = {name: array for name, array in arrays.items() if not (slots and name.startswith(slots))}
     assign(named, weights, "load_weights")
     if state is None:
         return
     optimizer, loss = deserialize(state["optimizer"]), deserialize(state["loss"])
-    model.compile(optimizer, loss, state["metrics"], fuse=state.get("fuse", True))
-    model.optimizer.set_state(state["optimizer_state"])
-    model.position = Position.from_state(state["position"])
-    model.set_seed(state.get("seed", model.seed))
-    passes, single_steps = state.get("passes", model.position.epoch + 1), state.get("single_steps", 0)
-    model.passes = arguments.integer(passes, "passes", "load_model", least=0)
-    model.single_steps = arguments.integer(single_steps, "single_steps", "load_model", least=0)
-    model.prepare_training()
+    model.compile(optimizer, loss, deserialize(state["metrics"]), fuse=state.get("fuse", True))
+    trainer = model.trainer
+    trainer.optimizer.set_state(state["optimizer_state"])
+    trainer.position = Position.from_state(state["position"])
+    _fit_sums(trainer)
+    model.set_seed(state.get("seed", trainer.seed))
+    passes, single_steps = state.get("passes", trainer.position.epoch + 1), state.get("single_steps", 0)
+    trainer.passes = arguments.integer(passes, "passes", "load_model", least=0)
+    trainer.single_steps = arguments.integer(single_steps, "single_steps", "load_model", least=0)
+    trainer.prepare()
     names = {id(parameter): name for name, parameter in named.items()}
-    for slot, parameter, values in model.slot_arrays():
+    for slot, parameter, values in trainer.slot_arrays():
         saved = arrays.get(f"{slots}{slot}/{names[id(parameter)]}")
         if saved is not None:  # saved before the first step: the slots start at 0
             values.assign(saved)
+
+
+def _fit_sums(trainer):
+    """See that the position has a sum for the loss, each metric and the penalty."""
+    sums, expected = trainer.position.sums, len(trainer.metrics) + 2
+    if sums and not trainer.metrics and len(sums) == 3:  # files from before had one for accuracy always
+        trainer.position.sums = sums = [sums[0], sums[2]]
+    if sums and len(sums) != expected:
+        raise ValueError(f"[load_model] position has {len(sums)} sums, expected {expected}")
+
+
+def _described(name, metric):
+    """Return a metric as files have it: accuracy by its name in the logs, others with their settings."""
+    return name if type(metric) is Accuracy else serialize(metric)
+
+
+def set_weights(model, weights):
+    """Write all parameters from a list of arrays, all or none."""
+    named = model.network.named_parameters()
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(f"[set_weights] weights is {arguments.kind_of(weights)}, expected a list of arrays")
+    if len(weights) != len(named):
+        raise ValueError(f"[set_weights] the model has {len(named)} weights, got {len(weights)}")
+    assign(named, dict(zip(named, weights, strict=True)), "set_weights")
 
 
 def assign(named, values, op, source=""):
@@ -192,20 +181,6 @@ def assign(named, values, op, source=""):
         parameter.assign(value)
 
 
-def named_parameters(model):
-    """Return a built model's parameters by the names that files use, `layer/parameter`, in order."""
-    named = {}
-    for path, layer in _walk(model):
-        for parameter in layer.parameters:
-            name = f"{path}/{parameter.name}"
-            if name in named:
-                raise ValueError(
-                    f"[{path}] two parameters are named {parameter.name!r}, expected names that differ"
-                )
-            named[name] = parameter
-    return named
-
-
 def checked(path):
     """Return a path to write a model to. Raises ValueError unless it ends in .safetensors."""
     suffix = os.path.splitext(arguments.path(path, "path", "save"))[1]
@@ -216,25 +191,13 @@ def checked(path):
     return path
 
 
-def _walk(model):
-    """Yield (path, layer) of each layer and those inside, as files name them: "dense", "residual/0"."""
-
-    def visit(layer, path):
-        yield path, layer
-        for number, child in enumerate(layer.children):
-            yield from visit(child, f"{path}/{number}")
-
-    for layer in model.layers:
-        yield from visit(layer, layer.name)
-
-
 def _slots_prefix(state):
     """Return what begins the names of the optimizer's arrays in a file; None where there are none."""
     return state.get("slots", _OLD_SLOTS) if isinstance(state, dict) else None
 
 
 def _weights(model):
-    return {name: parameter.numpy() for name, parameter in named_parameters(model).items()}
+    return {name: parameter.numpy() for name, parameter in model.network.named_parameters().items()}
 
 
 def _first_few(names):

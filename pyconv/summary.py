@@ -14,17 +14,18 @@ def summary_text(model, width=WIDTH):
 
     Long names are shortened where it would be wider than `width` columns.
     """
-    names, cells = _rows(model)
-    columns = list(zip(_TITLES[1:], *cells, strict=True))
+    titles, names, cells = _rows(model)
+    columns = list(zip(titles[1:], *cells, strict=True))
+    text = len(titles) - len(_TITLES) + 2  # columns of text, which begin at the left
     while len(columns) > 1 and _room(columns, width) < _LEAST_NAME:
         columns.pop()
     room = _room(columns, width)
-    first = [_TITLES[0], *(_layer_name(name, kind, room) for name, kind in names)]
+    first = [titles[0], *(_layer_name(name, kind, room) for name, kind in names)]
     columns = [first, *columns]
     widths = [max(map(len, column)) for column in columns]
     lines = [
         "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
+            cell.ljust(width) if i < text else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in zip(*columns, strict=True)
@@ -38,8 +39,8 @@ def summary_html(model):
     """Return the same as an HTML table, for notebooks."""
     if not model.built:
         return f"<pre>{html.escape(line(model))}</pre>"
-    names, cells = _rows(model)
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in _TITLES)
+    titles, names, cells = _rows(model)
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in (f"{name} ({kind})", *row)) + "</tr>"
         for (name, kind), row in zip(names, cells, strict=True)
@@ -62,28 +63,33 @@ def line(model):
 
 
 def _rows(model):
-    """Return each layer's (name, type) and its other cells."""
-    names, cells = [], []
+    """Return the columns' titles, each layer's (name, type), and its other cells."""
+    network, names, cells = model.network, [], []
     for layer in model.layers:
-        shape = tuple(layer.output_shape(layer.input_shape))
+        uses = [i for i, node in enumerate(network.nodes) if node.layer is layer]
+        shape = network.shapes[uses[0] + 1]
         names.append((layer.name, type(layer).__name__))
         cells.append(
             (
                 str(shape),
                 f"{sum(p.size for p in layer.all_parameters):,}",
-                f"{layer.multiply_adds(layer.input_shape):,}",
-                _bytes(4 * math.prod(shape)),
+                f"{len(uses) * layer.multiply_adds(layer.input_shape):,}",
+                _bytes(len(uses) * 4 * math.prod(shape)),
             )
         )
-    return names, cells
+        if not network.is_chain:
+            read = [[network.nodes[r - 1].layer.name for r in network.nodes[i].reads if r] for i in uses]
+            cells[-1] = (cells[-1][0], "; ".join(map(", ".join, read)), *cells[-1][1:])
+    titles = _TITLES if network.is_chain else (*_TITLES[:2], "Reads", *_TITLES[2:])
+    return titles, names, cells
 
 
 def _totals(model):
     """Return the lines above and below the table."""
     total = sum(p.size for p in model.parameters)
     trainable = sum(p.size for p in model.trainable_parameters)
-    operations = sum(layer.multiply_adds(layer.input_shape) for layer in model.layers)
-    activations = sum(4 * math.prod(layer.output_shape(layer.input_shape)) for layer in model.layers)
+    operations = sum(node.layer.multiply_adds(node.layer.input_shape) for node in model.network.nodes)
+    activations = sum(4 * math.prod(shape) for shape in model.network.shapes[1:])
     return [
         f'Model "{model.name}", input {tuple(model.input_shape)}',
         f"Parameters: {total:,} ({_bytes(4 * total)}), {trainable:,} of them trainable",

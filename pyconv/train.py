@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import os
 import shlex
 import sys
@@ -11,14 +10,16 @@ import sys
 import numpy as np
 
 import pyconv
-from pyconv import arguments, callbacks, checkpoint, cli, data, recipes
-from pyconv.fit_arguments import log_names
+from pyconv import arguments, callbacks, checkpoint, cli, recipes
+from pyconv.engine import data
+from pyconv.engine.fit_arguments import log_names
 from pyconv.layers import Normalization
 from pyconv.models import load_model
 from pyconv.recipes.settings import described, flag, make_augmentation, make_optimizer
 from pyconv.run_folder import RunFolder
 from pyconv.serialization import serialize
 
+_LONGEST_CHOICES = 40  # characters, in the usage line
 _FIXED_WITHIN_AN_EPOCH = ("batch_size", "validation_split", "seed")
 
 
@@ -119,7 +120,9 @@ def parse(argv):
     for field in _options().values():
         kind = {"action": argparse.BooleanOptionalAction}
         if field.type is not bool:
-            kind = {"type": field.type, "choices": field.metadata["choices"]}
+            choices = field.metadata["choices"]
+            long = choices and len(",".join(choices)) > _LONGEST_CHOICES  # then the help names them
+            kind = {"type": field.type, "choices": choices, "metavar": "NAME" if long else None}
         group.add_argument(
             flag(field),
             dest=field.name,
@@ -274,9 +277,7 @@ class SaveLast(callbacks.Callback):
 
     def save(self):
         """Write model, training state, the other callbacks' states and the config, in one step."""
-        arrays, state = self.model.training_state()
-        metadata = {"model": json.loads(self.model.to_json()), "training": state, "run": self._config}
-        checkpoint.save(self._run.last, arrays, {**metadata, "callbacks": self._others.get_state()})
+        self._run.save(self.model, self._config, self._others.get_state())
         self._saved = True
         if self._run.config != self._config:
             self._run.config = self._config

@@ -7,11 +7,11 @@ import pytest
 from cuda_backends import CUDA
 
 from pyconv import _core, layers
+from pyconv.engine.totals import Totals
 from pyconv.models import Sequential, load_model
 from pyconv.optimizers import SGD, Adam
 from pyconv.preprocessing import Augmentation
 from pyconv.regularizers import l2
-from pyconv.training import Totals
 
 pytestmark = pytest.mark.skipif(not CUDA, reason="no CUDA backend to test on")
 
@@ -260,7 +260,7 @@ def test_what_is_fused():
         model.compile("sgd", "sparse_categorical_crossentropy")
         rng = np.random.default_rng(0)
         model.train_on_batch(rng.standard_normal((2, 16, 16, 3)).astype(np.float32), [1, 2])
-        plan = next(plan for key, plan in model._plans._plans.items() if key[0] == "train")
+        plan = model.trainer.plans.latest("train")
         ops = [call.op for call in plan.calls]
         assert ops.count("conv2d_fused") == ops.count("conv2d_backward_weight_fused") == 2
         assert ops.count("normalize") == normalizes

@@ -106,14 +106,14 @@ def data(seed=0):
 
 def calls(model, purpose="train"):
     """Return {op: how often} of the model's plan."""
-    plan = next(plan for key, plan in model._plans._plans.items() if key[0] == purpose)
-    ops = [call.op for call in plan.calls]
+    ops = [call.op for call in model.trainer.plans.latest(purpose).calls]
     return {op: ops.count(op) for op in ops}
 
 
 def gradients(model, x, y):
     model.train_on_batch(x, y)
-    return [p.gradient.numpy().copy() for p in model.trainable_parameters]
+    made = model.trainer.flat.gradients()
+    return [made[p].numpy().copy() for p in model.trainable_parameters]
 
 
 def tolerance():

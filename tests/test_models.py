@@ -62,7 +62,8 @@ def test_whole_network_gradient_is_the_derivative_of_the_loss(backend, data):
     rng = np.random.default_rng(1)
     start = model.get_weights()
     trainable = {id(p) for p in model.trainable_parameters}
-    gradients = {id(p): p.gradient.numpy() + 2 * p.l2 * p.numpy() for p in model.trainable_parameters}
+    made = model.trainer.flat.gradients()
+    gradients = {id(p): made[p].numpy() + 2 * p.l2 * p.numpy() for p in model.trainable_parameters}
     for _ in range(4):
         step = [
             rng.standard_normal(p.shape) * 1e-3 if id(p) in trainable else np.zeros(p.shape)
@@ -162,7 +163,7 @@ def test_validation_split_takes_the_last_rows(data):
     x, y = data
     seen = []
     model = compiled()
-    spy = LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(model.totals.count))
+    spy = LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(model.trainer.totals.count))
     split = model.fit(x, y, batch_size=4, epochs=1, verbose=0, validation_split=0.4, callbacks=[spy])
     assert seen == [4, 8, 12]
     apart = compiled().fit(

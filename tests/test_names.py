@@ -51,7 +51,7 @@ def test_every_name_of_keras_is_there_or_answered(place):
         ("layers", "MaxPool2D", "use MaxPooling2D"),
         ("layers", "LeakyReLU", "Keras has it, pyconv does not"),
         ("layers", "Conv1D", "Keras has it, pyconv does not"),
-        ("models", "Model", "use Sequential"),
+        ("models", "save_model", "use Model.save"),
         ("callbacks", "EarlyStoping", "did you mean EarlyStopping?"),
         ("optimizers", "Sgd", "did you mean SGD?"),
         ("optimizers", "schedules", "use pyconv.schedules"),

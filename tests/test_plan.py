@@ -7,10 +7,10 @@ import pytest
 
 import pyconv
 from pyconv import _core, layers
-from pyconv.layers.base import trace_chain
+from pyconv.engine.batch import Batch
+from pyconv.engine.plan import Plan
+from pyconv.engine.trace import _OUTPUTS, Buffer, Trace
 from pyconv.models import Sequential
-from pyconv.plan import _OUTPUTS, Buffer, Plan, Trace
-from pyconv.training import Batch, FlatParameters, Totals, new_rng, training_plan
 
 
 def small_network():
@@ -31,18 +31,7 @@ def traced_training(chain, batch=3, shape=(8, 8, 2)):
     model = Sequential(chain)
     model.build(shape)
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
-    flat = FlatParameters(model.trainable_parameters, model.optimizer.slots)
-    return training_plan(
-        model.layers,
-        Batch(batch, shape, "float32"),
-        model.loss,
-        (batch,),
-        Totals(),
-        model.optimizer,
-        flat,
-        model.hyper,
-        new_rng(),
-    )
+    return model.trainer.training_plan(Batch(batch, shape, "float32"), (batch,))
 
 
 def assert_reads_see_their_writes(plan):
@@ -129,7 +118,7 @@ def test_times_name_each_call():
     trace = Trace(training=False)
     layer = layers.ReLU(name="clip")
     x = trace.input("x", (2, 3))
-    y, _ = trace_chain(trace, [layer], x)
+    y = trace.apply(layer, x)
     plan = Plan(trace, {"y": y})
     plan["x"].numpy()[...] = -1
     ((op, name, seconds),) = plan.time()

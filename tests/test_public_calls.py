@@ -115,6 +115,8 @@ CALLS = {
     "MaxPooling2D": (layers.MaxPooling2D, {}),
     "Normalization": (layers.Normalization, {"mean": 1, "variance": 2}),
     "ReLU": (layers.ReLU, {}),
+    "Add": (layers.Add, {}),
+    "ByName": (optimizers.ByName, {"rules": {"*": "sgd"}}),
     "Residual": (layers.Residual, {"layers": [layers.ReLU()]}),
     "Softmax": (layers.Softmax, {}),
     "Dense.__call__": (method(layers.Dense, "__call__", units=3), {"x": np.ones((2, 3), np.float32)}),
@@ -153,6 +155,8 @@ CALLS = {
     "L2": (regularizers.L2, {}),
     "regularizers.get": (regularizers.get, {"identifier": "l2"}),
     "metrics.resolve": (metrics.resolve, {"metrics": "accuracy"}),
+    "metrics.named": (metrics.named, {"metrics": "accuracy"}),
+    "Accuracy": (metrics.Accuracy, {}),
     "to_categorical": (utils.to_categorical, {"y": Y}),
     "set_random_seed": (utils.set_random_seed, {"seed": 0}),
     "Augmentation": (Augmentation, {}),
@@ -259,8 +263,18 @@ def test_wrong_values_are_refused_by_name(name, tmp_path, monkeypatch):
 
 def test_every_public_class_and_function_is_walked():
     """But for bases of others' classes, and what takes no argument."""
-    bases = {"Layer", "Parameter", "Loss", "Optimizer", "LearningRateSchedule", "Initializer", "Callback"}
+    bases = {
+        "Layer",
+        "Metric",
+        "Parameter",
+        "Loss",
+        "Optimizer",
+        "LearningRateSchedule",
+        "Initializer",
+        "Callback",
+    }
     bases |= {
+        "Callback",
         "CallbackList",
         "History",
         "l2",

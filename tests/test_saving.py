@@ -42,7 +42,7 @@ def test_json_builds_the_same_model(model, x):
     assert json.loads(text)["class_name"] == "Sequential"
     with pytest.raises(ValueError, match="unknown class 'Evil'"):
         model_from_json('{"class_name": "Evil", "config": {}}')
-    with pytest.raises(ValueError, match="expected a Sequential, got a ReLU"):
+    with pytest.raises(ValueError, match="expected a model, got a ReLU"):
         model_from_json('{"class_name": "ReLU", "config": {"name": null}}')
 
 

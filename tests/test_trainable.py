@@ -62,11 +62,11 @@ def test_slots_come_along_when_what_trains_changes(data):
     model.fit(*data, epochs=3, verbose=0)
     before = {(slot, p): values.numpy().copy() for slot, p, values in model.slot_arrays()}
     model.layers[0].trainable = False
-    model.prepare_training()
+    model.trainer.prepare()
     for slot, parameter, values in model.slot_arrays():
         np.testing.assert_array_equal(values.numpy(), before[slot, parameter])
     model.layers[0].trainable = True
-    model.prepare_training()
+    model.trainer.prepare()
     after = {(slot, p): values.numpy() for slot, p, values in model.slot_arrays()}
     assert after.keys() == before.keys()
     for key, values in after.items():

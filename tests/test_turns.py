@@ -7,7 +7,7 @@ import pytest
 
 from pyconv import Sequential, layers
 from pyconv.callbacks import Callback
-from pyconv.turns import Turns
+from pyconv.engine.turns import Turns
 
 PATIENCE = 60  # seconds until a deadlock is one
 

@@ -9,6 +9,7 @@ from pyconv.layers.dense import Dense
 from pyconv.layers.dropout import Dropout
 from pyconv.layers.flatten import Flatten
 from pyconv.layers.input import Input
+from pyconv.layers.merging import Add
 from pyconv.layers.normalization import Normalization
 from pyconv.layers.parameter import Parameter
 from pyconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
@@ -16,6 +17,7 @@ from pyconv.layers.residual import Residual
 
 __all__ = [
     "Activation",
+    "Add",
     "AveragePooling2D",
     "BatchNormalization",
     "Conv2D",

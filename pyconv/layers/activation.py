@@ -2,7 +2,7 @@
 
 from pyconv.arguments import shown
 from pyconv.layers import arguments
-from pyconv.layers.base import Layer, trace_chain
+from pyconv.layers.base import Layer
 
 
 class ReLU(Layer):
@@ -10,7 +10,8 @@ class ReLU(Layer):
 
     def trace(self, trace, x):
         y = trace.call("relu", x=x, y=trace.buffer(x.shape))
-        return y, lambda dy: trace.call("relu_backward", dy=dy, y=y, dx=trace.buffer(x.shape))
+        trace.record([x], y, lambda dy: trace.call("relu_backward", dy=dy, y=y, dx=trace.buffer(x.shape)))
+        return y
 
 
 class Softmax(Layer):
@@ -22,21 +23,15 @@ class Softmax(Layer):
 
     def trace(self, trace, x):
         y = trace.call("softmax", x=x, y=trace.buffer(x.shape))
-        call = trace.calls[-1]
-
-        def backward(dy):
-            if call.absorbed:  # the loss took the softmax over: dy is the logits' gradient already
-                return dy
-            return trace.call("softmax_backward", dy=dy, y=y, dx=trace.buffer(x.shape))
-
-        return y, backward
+        trace.record([x], y, lambda dy: trace.call("softmax_backward", dy=dy, y=y, dx=trace.buffer(x.shape)))
+        return y
 
 
 class Linear(Layer):
     """The identity, Keras' activation "linear"."""
 
     def trace(self, trace, x):
-        return x, lambda dy: dy
+        return x
 
 
 ACTIVATIONS = {"relu": ReLU, "softmax": Softmax, "linear": Linear}
@@ -69,20 +64,3 @@ class Activation(Layer):
 def activation_layer(activation, op):
     """Return the layer that the argument `activation` of `op` means: None, a name or a layer."""
     return arguments.activation(activation, ACTIVATIONS, Layer, op)
-
-
-def with_activation(activation, trace, y, backward):
-    """Trace `activation` (or None) on a layer's output; return the output and the joint backward function."""
-    if activation is None:
-        return y, backward
-    y.needs_gradient = trace.training
-    outer = trace.layer
-    z, activation_backward = trace_chain(trace, [activation], y)
-    trace.layer = outer
-
-    def joint_backward(dz):
-        dy = activation_backward(dz)
-        trace.layer = outer
-        return backward(dy)
-
-    return z, joint_backward

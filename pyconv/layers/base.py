@@ -9,11 +9,14 @@ import numpy as np
 
 from pyconv import _core, initializers, utils
 from pyconv.arguments import flag, kind_of
+from pyconv.engine import changes
+from pyconv.engine.plan import Plan
+from pyconv.engine.symbol import Symbol
+from pyconv.engine.trace import Trace
 from pyconv.layers import arguments
 from pyconv.layers.parameter import Parameter, as_float32, assign_all
 from pyconv.ops import as_tensor
 from pyconv.philox import to_rng_state
-from pyconv.plan import Plan, Trace
 from pyconv.serialization import Configurable, serialize
 
 _MOST_PLANS = 4  # of a layer called on its own: one for each shape
@@ -23,11 +26,12 @@ _OWN_EPOCH = 2**32 - 1  # keys the draws of a layer called on its own, apart fro
 class Layer(Configurable):
     """A step of a network. Shapes leave out the batch: (H, W, C) or (units,).
 
-    A subclass says its parameters (`build`), its output shape (`output_shape`) and its kernel calls
-    (`trace`, which returns the output and a function from the output's gradient to the input's).
+    A subclass says its parameters (`build`), its output shape (`output_shape`) and its kernel calls with
+    their gradients (`trace`).
     """
 
     takes_uint8 = False
+    reads_several = False  # its shape rules then take a list of shapes, its trace as many buffers
     settable = ()
 
     def __init__(self, name=None):
@@ -47,6 +51,7 @@ class Layer(Configurable):
         super().__setattr__(name, value)
         if self._made and not name.startswith("_") and name not in ("name", "trainable"):
             self._changes += 1
+            changes.structure.bump()
 
     def __copy__(self):
         """Return a layer with parameters of its own."""
@@ -93,6 +98,7 @@ class Layer(Configurable):
     def trainable(self, value):
         value = flag(value, "trainable", self.label)
         self._trainable = value
+        changes.structure.bump()
         for child in self.children:
             child.trainable = value
 
@@ -154,7 +160,7 @@ class Layer(Configurable):
         return sum(child.multiply_adds(child.input_shape) for child in self.children)
 
     def trace(self, trace, x):
-        """Add the layer's calls on buffer `x`; return its output and the function from dy to dx."""
+        """Add the layer's calls on buffer `x`, and `record` its gradient; return its output."""
         raise NotImplementedError(
             f"[{self.label}] a layer defines trace(self, trace, x), its kernel calls; a call of its own on "
             "arrays, as in Keras, is not offered"
@@ -195,15 +201,18 @@ class Layer(Configurable):
             except BaseException:
                 self._name = name
                 raise
-        elif self.input_shape != tuple(input_shape):
+        elif self.input_shape != _frozen(input_shape):
             raise ValueError(
-                f"[{self.name}] built for inputs of shape {self.input_shape}, got {tuple(input_shape)}"
+                f"[{self.name}] built for inputs of shape {self.input_shape}, got {_frozen(input_shape)}"
             )
         return self.place + 1
 
     def _make(self, input_shape, seed, place):
         """Build, or leave nothing behind."""
-        shape = arguments.shape(input_shape, "input_shape", self.name)
+        if self.reads_several:
+            shape = tuple(arguments.shape(one, "input_shape", self.name) for one in input_shape)
+        else:
+            shape = arguments.shape(input_shape, "input_shape", self.name)
         output = self.output_shape(shape)  # refuses what does not fit before anything is made
         arguments.shape(output, "output_shape", self.name)
         self._seed, self.place = utils.random_seed() if seed is None else seed, place
@@ -213,6 +222,7 @@ class Layer(Configurable):
             self.parameters = []
             raise
         self.input_shape = shape
+        changes.structure.bump()
 
     def declare_input(self, shape):
         """Keep the `input_shape` that a model's first layer may name; None elsewhere."""
@@ -233,35 +243,54 @@ class Layer(Configurable):
             raise ValueError(f"[{self.label}] input has shape {tuple(input_shape)}, expected {layout}")
 
     def __call__(self, x, training=False):
-        """Run the layer on a batch `x`: a plan of one layer. NumPy in gives NumPy out, else a Tensor."""
+        """Run the layer on a batch `x` (a layer that reads several: on a list of them): a plan of one layer.
+
+        NumPy in gives NumPy out, else a Tensor.
+
+        On an `Input`, or what layers called on one gave, it computes nothing and returns a value of the graph
+        that a `Model` is made of.
+        """
+        if (symbol := Symbol.of_call(self, x)) is not None:
+            return symbol
         op = self.label
         training = flag(training, "training", op)
-        host = isinstance(x, (np.ndarray, list, tuple))
-        source = as_tensor(_as_batch(x, op), op, "x")
+        if self.reads_several and not isinstance(x, (list, tuple)):
+            raise TypeError(f"[{op}] x is {kind_of(x)}, expected a list of arrays")
+        given = list(x) if self.reads_several else [x]
+        host = all(isinstance(one, (np.ndarray, list, tuple)) for one in given)
+        sources = [as_tensor(_as_batch(one, op), op, "x") for one in given]
         with self._lock:
-            self.ensure_built(source.shape[1:])
-            elsewhere = _core.default_device() if host else source.device
+            shapes = [source.shape[1:] for source in sources]
+            self.ensure_built(shapes if self.reads_several else shapes[0])
+            elsewhere = _core.default_device() if host else sources[0].device
             device = next((p.tensor.device for p in self.all_parameters), elsewhere)
-            plan, rng = self._plan(source, training, device)
+            plan, rng = self._plan(sources, training, device)
             if training:  # what is drawn is drawn anew
                 rng.assign(to_rng_state(self._seed, _OWN_EPOCH, self._calls))
                 self._calls = (self._calls + 1) % 2**32
-            plan["x"].copy_from(source)
+            for i, source in enumerate(sources):
+                plan[f"x{i}"].copy_from(source)
             plan.run()
             y = plan["y"].copy()
         return y.numpy() if host else y
 
-    def _plan(self, source, training, device):
-        """Return the plan of this layer alone for inputs like `source`, and the state of its draws."""
-        key = (source.shape, source.dtype, training, self.plan_key, _core.backend(), device)
+    def _plan(self, sources, training, device):
+        """Return the plan of this layer alone for inputs like `sources`, and the state of its draws."""
+        kinds = tuple((source.shape, source.dtype) for source in sources)
+        key = (kinds, training, self.plan_key, _core.backend(), device)
         found = self._plans.get(key)
         if found is None:
             trace = Trace(training=training, device=device)
-            y, _ = trace_chain(trace, [self], trace.input("x", source.shape, source.dtype))
+            y = trace.apply(self, *(trace.input(f"x{i}", *kind) for i, kind in enumerate(kinds)))
             found = self._plans[key] = Plan(trace, {"y": y}), trace.rng
             while len(self._plans) > _MOST_PLANS:
                 self._plans.pop(next(iter(self._plans)))
         return found
+
+
+def _frozen(input_shape):
+    """Return a shape, or a list of them, as tuples."""
+    return tuple(tuple(size) if isinstance(size, (list, tuple)) else size for size in input_shape)
 
 
 def _as_batch(x, op):
@@ -270,8 +299,8 @@ def _as_batch(x, op):
         isinstance(x, (list, tuple)) and any(isinstance(i, Configurable) for i in x)
     ):
         raise TypeError(
-            f"[{op}] x is {kind_of(x)}, expected arrays: pyconv has Sequential models only, which take their "
-            "layers in order, Sequential([Input(...), Conv2D(...), ...]), with Residual for branches"
+            f"[{op}] x is {kind_of(x)}, expected arrays, an Input, or what layers called on one gave; "
+            "Sequential takes layers as they are"
         )
     if isinstance(x, _core.Tensor) or (hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray)):
         return x
@@ -286,32 +315,6 @@ def _as_batch(x, op):
     if x.ndim < 2:
         raise ValueError(f"[{op}] x has shape {x.shape}, expected a batch: (N, ...)")
     return x if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
-
-
-def trace_chain(trace, layers, x):
-    """Trace layers one after another; return the output and the function from its gradient to x's."""
-    backwards = []
-    for layer in layers:
-        trace.layer = layer
-        if x.dtype == "uint8" and not layer.takes_uint8:
-            x = trace.cast(x)
-        needed = x.needs_gradient or bool(layer.trainable_parameters)
-        y, backward = layer.trace(trace, x)
-        y.needs_gradient = needed and trace.training
-        backwards.append((layer, backward, x))
-        x = y
-
-    def backward_chain(dy):
-        for layer, backward, start in reversed(backwards):
-            if dy is None:
-                break
-            trace.layer = layer
-            dy = backward(dy)
-            if not start.needs_gradient:
-                dy = None
-        return dy
-
-    return x, backward_chain
 
 
 def snake_case(name):

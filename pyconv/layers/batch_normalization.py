@@ -64,12 +64,13 @@ class BatchNormalization(Layer):
         y = trace.buffer(x.shape)
         trace.call("batch_norm_inference", x=x, beta=self.beta, mean=self.moving_mean, **statistics, y=y)
 
-        def backward(dy):  # the same factor, no offset
+        def rule(dy):  # the same factor, no offset
             zeros = trace.constant(np.zeros(x.shape[-1:], np.float32))
             dx = trace.buffer(x.shape)
             return trace.call("batch_norm_inference", x=dy, beta=None, mean=zeros, **statistics, y=dx)
 
-        return y, backward
+        trace.record([x], y, rule)
+        return y
 
     def _trace_batch(self, trace, x):
         y, channels = trace.buffer(x.shape), x.shape[-1:]
@@ -88,7 +89,7 @@ class BatchNormalization(Layer):
             rstd=rstd,
         )
 
-        def backward(dy):
+        def rule(dy):
             return trace.call(
                 "batch_norm_backward",
                 dy=dy,
@@ -97,8 +98,9 @@ class BatchNormalization(Layer):
                 mean=mean,
                 rstd=rstd,
                 dx=trace.buffer(x.shape),
-                dgamma=self.gamma and self.gamma.gradient,
-                dbeta=self.beta and self.beta.gradient,
+                dgamma=trace.gradient_of(self.gamma),
+                dbeta=trace.gradient_of(self.beta),
             )
 
-        return y, backward
+        trace.record([x], y, rule, [self.gamma, self.beta])
+        return y

@@ -5,7 +5,7 @@ import math
 from pyconv import _core
 from pyconv.arguments import flag, integer
 from pyconv.layers import arguments
-from pyconv.layers.activation import activation_layer, with_activation
+from pyconv.layers.activation import activation_layer
 from pyconv.layers.base import Layer
 
 
@@ -100,8 +100,8 @@ class Conv2D(Layer):
         y = trace.buffer((x.shape[0], *self.output_shape(x.shape[1:])))
         trace.call("conv2d", x=x, weight=self.kernel, bias=self.bias, **self._geometry, y=y)
 
-        def backward(dy):
-            if self.trainable:
+        def rule(dy):
+            if trace.wants(self.kernel) or trace.wants(self.bias):
                 trace.call(
                     "conv2d_backward_weight",
                     dy=dy,
@@ -109,8 +109,8 @@ class Conv2D(Layer):
                     weight_shape=self.kernel.shape,
                     **self._geometry,
                     bias=self.use_bias,
-                    dweight=self.kernel.gradient,
-                    dbias=self.bias and self.bias.gradient,
+                    dweight=trace.gradient_of(self.kernel),
+                    dbias=trace.gradient_of(self.bias),
                 )
             if not x.needs_gradient:
                 return None
@@ -119,4 +119,5 @@ class Conv2D(Layer):
                 "conv2d_backward_input", dy=dy, weight=self.kernel, x_shape=x.shape, **self._geometry, dx=dx
             )
 
-        return with_activation(self.activation, trace, y, backward)
+        trace.record([x], y, rule, [self.kernel, self.bias])
+        return trace.apply(self.activation, y) if self.activation else y

@@ -2,7 +2,7 @@
 
 from pyconv.arguments import flag, integer
 from pyconv.layers import arguments
-from pyconv.layers.activation import activation_layer, with_activation
+from pyconv.layers.activation import activation_layer
 from pyconv.layers.base import Layer
 
 
@@ -62,18 +62,19 @@ class Dense(Layer):
         y = trace.buffer((x.shape[0], self.units))
         trace.call("linear", x=x, weight=self.kernel, bias=self.bias, y=y)
 
-        def backward(dy):
-            if self.trainable:
+        def rule(dy):
+            if trace.wants(self.kernel) or trace.wants(self.bias):
                 trace.call(
                     "linear_backward_weight",
                     dy=dy,
                     x=x,
                     bias=self.use_bias,
-                    dweight=self.kernel.gradient,
-                    dbias=self.bias and self.bias.gradient,
+                    dweight=trace.gradient_of(self.kernel),
+                    dbias=trace.gradient_of(self.bias),
                 )
             if not x.needs_gradient:
                 return None
             return trace.call("linear_backward_input", dy=dy, weight=self.kernel, dx=trace.buffer(x.shape))
 
-        return with_activation(self.activation, trace, y, backward)
+        trace.record([x], y, rule, [self.kernel, self.bias])
+        return trace.apply(self.activation, y) if self.activation else y

@@ -17,7 +17,8 @@ class Dropout(Layer):
 
     def trace(self, trace, x):
         if not trace.training or self.rate == 0:
-            return x, lambda dy: dy
+            return x
         options = {"rng": trace.rng, "rate": self.rate, "purpose": _core.PHILOX_DROPOUT + self.place}
         y = trace.call("dropout", x=x, **options, y=trace.buffer(x.shape))
-        return y, lambda dy: trace.call("dropout", x=dy, **options, y=trace.buffer(x.shape))
+        trace.record([x], y, lambda dy: trace.call("dropout", x=dy, **options, y=trace.buffer(x.shape)))
+        return y

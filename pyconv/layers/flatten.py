@@ -17,4 +17,5 @@ class Flatten(Layer):
 
     def trace(self, trace, x):
         y = x.reshape((x.shape[0], *self.output_shape(x.shape[1:])))
-        return y, lambda dy: dy.reshape(x.shape)
+        trace.record([x], y, lambda dy: dy.reshape(x.shape))
+        return y

@@ -5,12 +5,13 @@ import numpy as np
 from pyconv import _core
 from pyconv.arguments import kind_of, shown
 from pyconv.attributes import Guarded
+from pyconv.engine import changes
 
 
 class Parameter(Guarded):
     """An array of a layer. It shows as a read-only view; `assign` writes and bumps `version`."""
 
-    settable = ("gradient", "moves", "tensor", "version")
+    settable = ("moves", "tensor", "version")
 
     def __init__(self, name, value, *, trainable=True, regularizer=None):
         self.name = name
@@ -18,7 +19,6 @@ class Parameter(Guarded):
         self.regularizer = regularizer
         self.version = 0
         self.tensor = _core.from_numpy(value)
-        self.gradient = None  # set while the model is compiled for training
         self.moves = 0  # of the memory: what plans are keyed by
 
     @property
@@ -41,7 +41,12 @@ class Parameter(Guarded):
     def assign(self, value):
         """Write `value`, of the parameter's shape."""
         self.tensor.assign(self.checked(value))
+        self.changed()
+
+    def changed(self):
+        """Say that the values are other ones now."""
         self.version += 1
+        changes.values.bump()
 
     def checked(self, value, op="assign"):
         """Return `value` as float32 of the parameter's shape. Raises TypeError and ValueError."""
@@ -52,10 +57,11 @@ class Parameter(Guarded):
         tensor.copy_from(self.tensor)
         self.tensor = tensor
         self.moves += 1
+        changes.structure.bump()
 
     def __getstate__(self):
         """Return what a copy or a pickle needs: the values alone, wherever they lie."""
-        return {**vars(self), "tensor": self.numpy().copy(), "gradient": None}
+        return {**vars(self), "tensor": self.numpy().copy()}
 
     def __setstate__(self, state):
         vars(self).update(state, tensor=_core.from_numpy(state["tensor"]))

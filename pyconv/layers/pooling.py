@@ -41,16 +41,17 @@ class MaxPooling2D(_Pooling2D):
     def trace(self, trace, x):
         y = trace.buffer((x.shape[0], *self.output_shape(x.shape[1:])))
         small = self.pool_size[0] * self.pool_size[1] <= 256
-        argmax = trace.buffer(y.shape, "uint8" if small else "int32") if trace.training else None
-        trace.call("max_pool2d", x=x, **self._geometry, return_argmax=trace.training, y=y, argmax=argmax)
+        argmax = trace.buffer(y.shape, "uint8" if small else "int32") if x.needs_gradient else None
+        trace.call("max_pool2d", x=x, **self._geometry, return_argmax=x.needs_gradient, y=y, argmax=argmax)
 
-        def backward(dy):
+        def rule(dy):
             dx = trace.buffer(x.shape)
             return trace.call(
                 "max_pool2d_backward", dy=dy, argmax=argmax, x_shape=x.shape, **self._geometry, dx=dx
             )
 
-        return y, backward
+        trace.record([x], y, rule)
+        return y
 
 
 class AveragePooling2D(_Pooling2D):
@@ -67,12 +68,13 @@ class AveragePooling2D(_Pooling2D):
         y = trace.buffer((x.shape[0], *self.output_shape(x.shape[1:])))
         trace.call("avg_pool2d", x=x, **options, y=y)
 
-        def backward(dy):
+        def rule(dy):
             return trace.call(
                 "avg_pool2d_backward", dy=dy, x_shape=x.shape, **options, dx=trace.buffer(x.shape)
             )
 
-        return y, backward
+        trace.record([x], y, rule)
+        return y
 
 
 class GlobalAveragePooling2D(Layer):
@@ -88,17 +90,12 @@ class GlobalAveragePooling2D(Layer):
 
     def trace(self, trace, x):
         n, height, width, channels = x.shape
-        y = trace.buffer((n, 1, 1, channels))
-        trace.call("avg_pool2d", x=x, window=(height, width), y=y)
+        pooled = trace.buffer((n, 1, 1, channels))
+        y = trace.call("avg_pool2d", x=x, window=(height, width), y=pooled).reshape((n, channels))
 
-        def backward(dy):
-            dx = trace.buffer(x.shape)
-            return trace.call(
-                "avg_pool2d_backward",
-                dy=dy.reshape(y.shape),
-                x_shape=x.shape,
-                window=(height, width),
-                dx=dx,
-            )
+        def rule(dy):
+            dy, dx = dy.reshape(pooled.shape), trace.buffer(x.shape)
+            return trace.call("avg_pool2d_backward", dy=dy, x_shape=x.shape, window=(height, width), dx=dx)
 
-        return y.reshape((n, channels)), backward
+        trace.record([x], y, rule)
+        return y

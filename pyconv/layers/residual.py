@@ -1,7 +1,7 @@
 """Residual connections."""
 
 from pyconv.arguments import items, kind_of
-from pyconv.layers.base import Layer, trace_chain
+from pyconv.layers.base import Layer
 
 
 class Residual(Layer):
@@ -18,13 +18,11 @@ class Residual(Layer):
         self.shortcut = _branch(shortcut, "shortcut")
         if not self.layers:
             raise ValueError("[Residual] layers is empty, expected at least one layer")
-        if len({id(layer) for layer in self.children}) < len(self.children):
-            raise ValueError("[Residual] one layer is in layers and shortcut twice, expected each once")
         self.declare_input(input_shape)
 
     @property
     def children(self):
-        return (*self.layers, *self.shortcut)
+        return tuple(dict.fromkeys([*self.layers, *self.shortcut]))
 
     def output_shape(self, input_shape):
         main, other = (chain_shape(branch, input_shape) for branch in (self.layers, self.shortcut))
@@ -39,7 +37,7 @@ class Residual(Layer):
         for branch in (self.layers, self.shortcut):
             shape = input_shape
             for layer in branch:
-                place = layer.ensure_built(shape, seed=self._seed, place=place)
+                place = max(place, layer.ensure_built(shape, seed=self._seed, place=place))
                 shape = tuple(layer.output_shape(shape))
         self._next_place = place
 
@@ -48,19 +46,10 @@ class Residual(Layer):
         return self._next_place
 
     def trace(self, trace, x):
-        y, main_backward = trace_chain(trace, self.layers, x)
-        shortcut, shortcut_backward = trace_chain(trace, self.shortcut, x)
-        trace.layer = self
-        total = trace.call("add", a=y, b=shortcut, y=trace.buffer(y.shape))
-
-        def backward(dy):
-            dx, dshortcut = main_backward(dy), shortcut_backward(dy)
-            if dx is None or dshortcut is None:
-                return None
-            trace.layer = self
-            return trace.call("add", a=dx, b=dshortcut, y=trace.buffer(x.shape))
-
-        return total, backward
+        main, shortcut = trace.chain(self.layers, x), trace.chain(self.shortcut, x)
+        y = trace.call("add", a=main, b=shortcut, y=trace.buffer(main.shape))
+        trace.record([main, shortcut], y, lambda dy: (dy, dy))
+        return y
 
 
 def _branch(layers, name):

@@ -4,7 +4,7 @@ import numpy as np
 
 from pyconv import arguments, names, ops
 from pyconv.attributes import Checked, Guarded, answering
-from pyconv.data import as_array
+from pyconv.engine.data import as_array
 from pyconv.philox import permutation
 from pyconv.preprocessing.augmentation import Augmentation
 from pyconv.utils import random_seed

@@ -15,7 +15,9 @@ class Settings(common.Settings):
     """The post's hyperparameters; those that it leaves open as docs/results.md found them best."""
 
     order: str = common.setting("relu-bn", "ReLU before or after normalisation", choices=ORDERS)
-    initializer: str = common.setting("glorot_uniform", "initial weights", choices=INITIALIZERS)
+    initializer: str = common.setting(
+        "glorot_uniform", f"initial weights: {', '.join(INITIALIZERS)}", choices=INITIALIZERS
+    )
 
 
 def network(settings=None, input_shape=(32, 32, 3), classes=10):

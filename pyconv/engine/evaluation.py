@@ -3,61 +3,66 @@
 import numpy as np
 
 from pyconv import _core
-from pyconv.data import is_array
-from pyconv.feeds import image_batches
-from pyconv.training import Batch
+from pyconv.engine import changes
+from pyconv.engine.batch import Batch
+from pyconv.engine.data import is_array
+from pyconv.engine.feeds import image_batches
 
 
-def evaluate(model, feed, callbacks, stop=None):
+def evaluate(trainer, feed, callbacks, stop=None):
     """Return the logs over the feed's batches; None once `stop()`, asked after each, says so."""
-    with model.borrowed_totals() as totals:
+    with trainer.borrowed_totals() as totals:
         callbacks.on_test_begin({})
         for step, (batch, target_shape, fill, _) in enumerate(feed.batches(0)):
             callbacks.on_test_batch_begin(step, {})
-            with model.turns:
-                plan = model.evaluation_plan(batch, target_shape, totals)
+            with trainer.turns:
+                plan = trainer.evaluation_plan(batch, target_shape, totals)
                 fill(plan)
                 plan.run()
             totals.count += batch.size
             logs = {}
             if callbacks._reads_test_batch():
                 totals.read()
-                logs = totals.means(model.metric_names, False)
+                logs = totals.means(False)
             callbacks.on_test_batch_end(step, logs)
             if stop and stop():
                 return None
-        with model.turns:
-            for parameter in model.trainable_parameters:
+        with trainer.turns:
+            for parameter in trainer.network.trainable_parameters:
                 if parameter.l2:
                     scale = parameter.l2 * totals.count
-                    _core.sum_of_squares(parameter.tensor, scale=scale, total=totals["penalty"])
+                    _core.sum_of_squares(parameter.tensor, scale=scale, total=totals.penalty)
             totals.read()
-        logs = totals.means(model.metric_names, model.penalised)
+        logs = totals.means(trainer.network.penalised)
         callbacks.on_test_end(logs)
         return logs
 
 
-def outputs(model, x):
+def outputs(trainer, x):
     """Return the outputs for a batch: a view that the next one overwrites. The caller has its turn."""
-    model.build_for(x.shape[1:], "predict")
-    plan = model.prediction_plan(Batch(len(x), x.shape[1:], x.dtype.name, model.device))
+
+    def find():
+        trainer.build_for(x.shape[1:], "predict")
+        return trainer.prediction_plan(Batch(len(x), x.shape[1:], x.dtype.name, trainer.device))
+
+    plan = trainer.plans.again((x.shape, x.dtype, changes.structure.value), find)
     plan["x"].assign(x)
     plan.run()
     return plan["y"].numpy()
 
 
-def predict(model, x, batch_size, steps, callbacks):
+def predict(trainer, x, batch_size, steps, callbacks):
     """Return the outputs for `x`: see `image_batches`."""
     parts, y = [], None
     if is_array(x):
-        model.build_for(x.shape[1:], "predict")
-        y = np.empty((len(x), *model.output_shape), np.float32)
+        trainer.build_for(x.shape[1:], "predict")
+        y = np.empty((len(x), *trainer.network.output_shape), np.float32)
     callbacks.on_predict_begin({})
     done = 0
     for step, rows in enumerate(image_batches(x, batch_size, steps, "predict")):
         callbacks.on_predict_batch_begin(step, {})
-        with model.turns:
-            made = outputs(model, rows)
+        with trainer.turns:
+            made = outputs(trainer, rows)
             if y is None:
                 parts.append(made.copy())
             else:

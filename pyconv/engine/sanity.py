@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from pyconv.data import outside
+from pyconv.engine.data import outside
 from pyconv.layers import (
     Activation,
     BatchNormalization,
@@ -24,16 +24,16 @@ _SAMPLE = 256  # images looked at
 _RAW = 32.0  # values beyond are those of pictures in 0..255, not of scaled ones
 
 
-def warn_of_nonsense(model, feed, op):
+def warn_of_nonsense(trainer, feed, op):
     """Warn of a softmax on top of another or over a single unit, and of inputs in 0..255."""
-    name = type(model.loss).__name__
-    last = _last_activation(model.layers)
+    name = type(trainer.loss).__name__
+    last = _last_activation(trainer.network.layers)
     softmax = isinstance(last, Softmax)
-    if softmax and model.loss.from_logits:
+    if softmax and trainer.loss.from_logits:
         _warn(
             op, f"{name} has from_logits=True and the model ends in a softmax: it is applied twice; drop one"
         )
-    if (softmax or model.loss.from_logits) and model.output_shape == (1,):
+    if (softmax or trainer.loss.from_logits) and trainer.network.output_shape == (1,):
         _warn(
             op,
             "the model ends in one unit, whose softmax is always 1: nothing can be learnt; "
@@ -41,18 +41,19 @@ def warn_of_nonsense(model, feed, op):
         )
     if (
         softmax
-        and isinstance(_last_activation(model.layers[:-1]), Softmax)
-        and not model.layers[-1].parameters
+        and isinstance(_last_activation(trainer.network.layers[:-1]), Softmax)
+        and not trainer.network.layers[-1].parameters
     ):
         _warn(op, "the model ends in two softmaxes, one on the other; drop one")
-    if isinstance(last, ReLU) and model.loss.from_logits:
+    if isinstance(last, ReLU) and trainer.loss.from_logits:
         _warn(op, "the model's logits end in a ReLU, which cuts all below 0; drop it")
-    if not model.trainable_parameters:
+    if not trainer.network.trainable_parameters:
         _warn(op, "no parameter is trainable: nothing can be learnt")
-    if isinstance(model.optimizer._learning_rate, LearningRateSchedule) and not model.optimizer.learning_rate:
-        _warn(op, f"the learning rate is 0 at step {model.optimizer.iterations}: the schedule has ended")
+    optimizer = trainer.optimizer
+    if isinstance(optimizer._learning_rate, LearningRateSchedule) and not optimizer.learning_rate:
+        _warn(op, f"the learning rate is 0 at step {optimizer.iterations}: the schedule has ended")
     values = feed.sample(_SAMPLE)
-    if values.size and not _rescales(model.layers):
+    if values.size and not _rescales(trainer.network.layers):
         largest = float(np.max(values))
         if largest > _RAW and float(np.min(values)) >= 0:
             _warn(

@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass
 
 from pyconv import _core
-from pyconv.plan import Buffer, Call
+from pyconv.engine.trace import Buffer, Call
 
 _GEOMETRY = ("stride", "padding", "dilation", "groups")
 _POOL = {"window": [2, 2], "stride": [2, 2]}

@@ -2,32 +2,34 @@
 
 import contextlib
 
-from pyconv import arguments, fitting
+from pyconv import arguments
 from pyconv.callbacks import Callback, CallbackList
-from pyconv.data import as_images, is_array, split
-from pyconv.feeds import ArrayFeed, IterableFeed
+from pyconv.engine import fitting
+from pyconv.engine.data import as_images, is_array, split
+from pyconv.engine.feeds import ArrayFeed, IterableFeed
+from pyconv.engine.position import Position
 
 BATCH = 32  # images at a time, unless said
 
 
-def start_position(model, feed, epochs, initial_epoch, resume, pinned):
+def start_position(trainer, feed, epochs, initial_epoch, resume, pinned):
     """Return the Position to train from."""
     if resume:
         if initial_epoch:
             raise ValueError(
                 f"[fit] initial_epoch is {initial_epoch} and resume is True, expected one of them"
             )
-        if model.position.epoch >= epochs:
+        if trainer.position.epoch >= epochs:
             raise ValueError(
-                f"[fit] epochs is {epochs}, expected more than {model.position.epoch}: the training to "
+                f"[fit] epochs is {epochs}, expected more than {trainer.position.epoch}: the training to "
                 "resume has had these"
             )
-        if model.position.epoch or model.position.step:
-            return model.position
+        if trainer.position.epoch or trainer.position.step:
+            return trainer.position
     if initial_epoch >= epochs:
         raise ValueError(f"[fit] initial_epoch is {initial_epoch}, expected less than epochs, {epochs}")
-    first_pass = 0 if pinned else model.passes - feed.passes_before(initial_epoch)
-    return fitting.Position(initial_epoch, first_pass=first_pass)
+    first_pass = 0 if pinned else trainer.passes - feed.passes_before(initial_epoch)
+    return Position(initial_epoch, first_pass=first_pass)
 
 
 def watchers(callbacks, verbose, op, *more):
@@ -52,14 +54,14 @@ def watchers(callbacks, verbose, op, *more):
     return everything
 
 
-def log_names(model, validates):
+def log_names(trainer, validates):
     """Return the names of what an epoch's logs will hold."""
-    names = ["loss", *(["data_loss"] if model.penalised else []), *model.metric_names]
+    names = ["loss", *(["data_loss"] if trainer.network.penalised else []), *trainer.metric_names]
     return [*names, *(f"val_{name}" for name in names if validates), "learning_rate"]
 
 
 def make_feed(
-    model,
+    trainer,
     x,
     y=None,
     batch_size=None,
@@ -72,7 +74,7 @@ def make_feed(
     **options,
 ):
     """Return the batches that x and y mean; builds the model where their shape says how."""
-    model.expect_compiled(op)
+    trainer.expect_compiled(op)
     if steps is not None:
         steps = arguments.integer(steps, steps_name, op, least=1)
     if y is not None:
@@ -86,25 +88,25 @@ def make_feed(
     elif is_array(x):
         raise ValueError(f"[{op}] y is missing: {name} is an array, expected its labels too")
     if shape is not None:
-        model.build_for(shape, op)
+        trainer.build_for(shape, op)
     if y is not None:
         return ArrayFeed(
             x,
             y,
-            _classes(model, op),
+            _classes(trainer, op),
             BATCH if batch_size is None else batch_size,
             steps=steps,
             steps_name=steps_name,
             op=op,
-            device=model.device,
+            device=trainer.device,
             **options,
         )
     for option, value in (("augment", options.pop("augment", None)), ("batch_size", batch_size)):
         if value is not None:
             raise ValueError(f"[{op}] {option} works on arrays, {name} is an iterable of batches")
-    feed = IterableFeed(x, steps, op=op, name=name, device=model.device, **options)
-    model.build_for(feed.shape, op)
-    feed.classes = _classes(model, op)
+    feed = IterableFeed(x, steps, op=op, name=name, device=trainer.device, **options)
+    trainer.build_for(feed.shape, op)
+    feed.classes = _classes(trainer, op)
     return feed
 
 
@@ -129,7 +131,7 @@ def settle_validation(x, y, fraction, data, *, steps, batch_size, frequency):
     return x, y, data, schedule
 
 
-def validation_feed(model, data, steps, batch_size, training_batch_size):
+def validation_feed(trainer, data, steps, batch_size, training_batch_size):
     """Return the batches of `validation_data`; of arrays, `training_batch_size` images unless said."""
     pair = isinstance(data, (tuple, list)) and len(data) == 2
     if pair and any(
@@ -154,12 +156,12 @@ def validation_feed(model, data, steps, batch_size, training_batch_size):
             arguments.integer(batch_size, "validation_batch_size", "fit", least=1)
         if y is not None and batch_size is None:
             batch_size = training_batch_size
-        return make_feed(model, x, y, batch_size, steps, "validation_steps")
+        return make_feed(trainer, x, y, batch_size, steps, "validation_steps")
 
 
-def _classes(model, op):
+def _classes(trainer, op):
     """Return how many classes the model's output scores."""
-    shape = model.output_shape
+    shape = trainer.network.output_shape
     if len(shape) != 1:
         raise ValueError(f"[{op}] the model's output has shape {shape}, expected (K,): one score a class")
     return shape[0]

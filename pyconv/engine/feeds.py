@@ -9,9 +9,9 @@ keyed by. A pass goes through the data once: where an epoch is as long, they cou
 import numpy as np
 
 from pyconv import _core, arguments
-from pyconv.data import as_images, as_targets, is_array
+from pyconv.engine.batch import Batch
+from pyconv.engine.data import as_images, as_targets, is_array
 from pyconv.philox import permutation
-from pyconv.training import Batch
 
 
 class ArrayFeed:
@@ -55,6 +55,7 @@ class ArrayFeed:
         self.images = len(self.x) if self.steps == self._full else self.steps * self.batch_size
         self.shape, self.dtype = self.x.shape[1:], self.x.dtype.name
         self._order, self._order_of = None, None
+        self._batches = {}
 
     def batches(self, epoch, first=0, first_pass=0):
         """Yield the epoch's batches: see the module."""
@@ -67,12 +68,18 @@ class ArrayFeed:
                 plan["index"].assign(rows)
                 plan["target"].assign(targets)
 
-            batch = Batch(len(rows), self.shape, self.dtype, self.device, self.source, self.augment)
-            yield batch, targets.shape, fill, (first_pass + number, place)
+            yield self._batch(len(rows)), targets.shape, fill, (first_pass + number, place)
 
     def passes_before(self, epoch):
         """Return how many passes the epochs before `epoch` have finished."""
         return epoch * self.steps // self._full
+
+    def _batch(self, size):
+        """Return the `Batch` of so many rows, the same one each time: equal keys are found quicker."""
+        if size not in self._batches:
+            options = (self.shape, self.dtype, self.device, self.source, self.augment)
+            self._batches[size] = Batch(size, *options)
+        return self._batches[size]
 
     def _rows(self, number):
         """Return the order of the rows in a pass."""

@@ -1,46 +1,13 @@
 """The training loop: epochs and steps, callbacks, interruption, and the search for a NaN's source."""
 
 import contextlib
+import math
 import signal
 import threading
 
-import numpy as np
-
 from pyconv import arguments
+from pyconv.engine.position import Position
 from pyconv.philox import to_rng_state
-
-
-class Position:
-    """Where a training stands: the epoch, the steps done in it and their sums. What an exact resume needs.
-
-    `first_pass`: see `feeds`; random draws are keyed by the pass.
-    """
-
-    def __init__(self, epoch=0, step=0, sums=(0.0, 0.0, 0.0), count=0, first_pass=0):
-        self.epoch = epoch
-        self.step = step
-        self.sums = sums
-        self.count = count
-        self.first_pass = first_pass
-
-    def get_state(self):
-        """Return a JSON-ready dict; floats keep every bit."""
-        return {
-            "epoch": self.epoch,
-            "step": self.step,
-            "sums": [float(s).hex() for s in self.sums],
-            "count": self.count,
-            "first_pass": self.first_pass,
-        }
-
-    @classmethod
-    def from_state(cls, state):
-        sums = [float.fromhex(s) for s in state["sums"]]
-        epoch, step, count = (
-            arguments.integer(state[name], name, "position", least=0) for name in ("epoch", "step", "count")
-        )
-        first_pass = arguments.integer(state.get("first_pass", 0), "first_pass", "position")
-        return cls(epoch, step, sums, count, first_pass)
 
 
 class Schedule:
@@ -62,38 +29,38 @@ class Schedule:
         return (epoch + 1) % self._every == 0 if self._epochs is None else epoch + 1 in self._epochs
 
 
-def fit(model, feed, *, epochs, start, callbacks, validate, schedule, seed):
+def fit(trainer, feed, *, epochs, start, callbacks, validate, schedule, seed):
     """Train from `start` (a Position) to the end of epoch `epochs`; return whether Ctrl-C came before that.
 
     `validate` is None or a function that returns the validation's logs, without their "val_", or None where
     Ctrl-C cut it short. It runs after the epochs of `schedule`.
     """
-    model.stop_training = False
-    position = model.position = start
+    trainer.stop_training = False
+    position = trainer.position = start
     done, logs = False, {}
     try:
-        with first_interrupt_stops(model):
+        with first_interrupt_stops(trainer):
             callbacks.on_train_begin({})
-            while position.epoch < epochs and not model.stop_training:
+            while position.epoch < epochs and not trainer.stop_training:
                 if position.step == 0:
                     callbacks.on_epoch_begin(position.epoch, {})
-                position = _run_epoch(model, feed, position, callbacks, seed)
-                if model.interrupted:
+                position = _run_epoch(trainer, feed, position, callbacks, seed)
+                if trainer.interrupted:
                     break
-                logs = model.totals.means(model.metric_names, model.penalised)
+                logs = trainer.totals.means(trainer.network.penalised)
                 if validate and schedule.holds(position.epoch):
                     validation = validate()
                     if validation is None:  # a resumed training starts with it
                         break
                     logs.update({f"val_{name}": value for name, value in validation.items()})
-                logs["learning_rate"] = model.optimizer.learning_rate
+                logs["learning_rate"] = trainer.optimizer.learning_rate
                 epoch = position.epoch
-                position = model.position = Position(epoch + 1, first_pass=position.first_pass)
+                position = trainer.position = Position(epoch + 1, first_pass=position.first_pass)
                 callbacks.on_epoch_end(epoch, logs)
                 feed.end_epoch()
-                if model.interrupted:
+                if trainer.interrupted:
                     break
-            done = not model.interrupted or model.stop_training or position.epoch >= epochs
+            done = not trainer.interrupted or trainer.stop_training or position.epoch >= epochs
             if done:
                 callbacks.on_train_end(logs)
     except BaseException:
@@ -103,91 +70,93 @@ def fit(model, feed, *, epochs, start, callbacks, validate, schedule, seed):
     else:
         callbacks._close()
     finally:
-        if done or not model.interrupted:  # a later fit is a training of its own, as in Keras
-            model.position = Position()
+        if done or not trainer.interrupted:  # a later fit is a training of its own, as in Keras
+            trainer.position = Position()
     return not done
 
 
-def _run_epoch(model, feed, position, callbacks, seed):
+def _run_epoch(trainer, feed, position, callbacks, seed):
     """Run the epoch's steps from `position.step` on; return the position after the last one."""
-    totals, step = model.totals, position.step
+    totals, step = trainer.totals, position.step
     totals.restore(position.sums, position.count)
-    taken, most = [], 1 if model.device == "cpu" else totals.MOST_REMEMBERED
+    taken, most = [], 1 if trainer.device == "cpu" else totals.MOST_REMEMBERED
     try:
         for batch, target_shape, fill, draw in feed.batches(position.epoch, step, position.first_pass):
             callbacks.on_train_batch_begin(step, {})
-            with model.turns:
+            with trainer.turns:
                 where = f"epoch {position.epoch + 1}, step {step + 1}"
-                taken.append(Step(model, batch, target_shape, fill, where=where, draw=draw, seed=seed))
-                model.passes = max(model.passes, draw[0] + 1)
+                taken.append(Step(trainer, batch, target_shape, fill, where=where, draw=draw, seed=seed))
+                trainer.passes = max(trainer.passes, draw[0] + 1)
                 step += 1
                 if most > 1:
                     totals.remember(len(taken) - 1)
             logs = {}
-            if len(taken) == most or callbacks._reads_batch():
-                _settle(model, taken, position, step)
-                logs = totals.means(model.metric_names, model.penalised)
+            read = callbacks._reads_batch()
+            if read or len(taken) == most:
+                _settle(trainer, taken, position, step)
+            if read:
+                logs = totals.means(trainer.network.penalised)
             callbacks.on_train_batch_end(step - 1, logs)
-            if model.interrupted or model.stop_training:
+            if trainer.interrupted or trainer.stop_training:
                 break
     finally:  # what was trained counts, whatever comes
-        _settle(model, taken, position, step)
-    return model.position
+        _settle(trainer, taken, position, step)
+    return trainer.position
 
 
-def _settle(model, taken, position, step):
+def _settle(trainer, taken, position, step):
     """Read the sums of the steps `taken`, and empty the list."""
     if taken:
         steps = taken.copy()
         taken.clear()
-        with model.turns:
-            read_losses(model, steps)
-        totals = model.totals
-        model.position = Position(position.epoch, step, totals.sums, totals.count, position.first_pass)
+        with trainer.turns:
+            read_losses(trainer, steps)
+        totals = trainer.totals
+        trainer.position = Position(position.epoch, step, totals.sums, totals.count, position.first_pass)
 
 
 class Step:
-    """One training step, taken when this is made: `model.totals` grow by the batch.
+    """One training step, taken when this is made: `trainer.totals` grow by the batch.
 
     On a GPU it may still be under way; `read_losses` waits for it.
     """
 
-    def __init__(self, model, batch, target_shape, fill, *, where, draw, seed):
+    def __init__(self, trainer, batch, target_shape, fill, *, where, draw, seed):
         self._batch, self._target_shape, self._fill = batch, target_shape, fill
         self._rng = to_rng_state(seed, *draw)
-        self.where, self.iterations = where, model.optimizer.iterations
-        plan = self._plan(model)
-        model.hyper.assign(model.optimizer.hyper())
+        self.where, self.iterations = where, trainer.optimizer.iterations
+        plan = self._plan(trainer)
+        trainer.flat.assign_hyper()
         plan.run()
-        model.totals.count += batch.size
-        model.optimizer.iterations += 1
+        trainer.totals.count += batch.size
+        trainer.optimizer.count_step()
 
-    def first_not_finite(self, model):
+    def first_not_finite(self, trainer):
         """Compute the batch again; return the call that gave the first NaN or infinity, or None."""
-        return self._plan(model, fused=False).first_not_finite()
+        return self._plan(trainer, fused=False).first_not_finite()
 
-    def _plan(self, model, **options):
+    def _plan(self, trainer, **options):
         """Return the step's plan with its inputs filled in."""
-        plan = model.training_plan(self._batch, self._target_shape, **options)
+        plan = trainer.training_plan(self._batch, self._target_shape, **options)
         self._fill(plan)
-        model.rng.assign(self._rng)
+        trainer.rng.assign(self._rng)
         return plan
 
 
-def read_losses(model, steps):
+def read_losses(trainer, steps):
     """Fetch the sums after `steps`, all since they were last read; raise FloatingPointError for a NaN."""
-    model.totals.read()
-    loss, penalty = model.totals.loss, model.totals.penalty
-    if np.isfinite(loss):
-        if not np.isfinite(penalty):
+    trainer.totals.read()
+    loss, penalty = trainer.totals.sums[0], trainer.totals.sums[-1]
+    if math.isfinite(loss):
+        if not math.isfinite(penalty):
             raise FloatingPointError(
                 f"[fit] the L2 penalty is {penalty} at {steps[-1].where}: its coefficient is huge"
             )
         return
     # From the first loss that was not finite on, no step has changed a weight: its batch shows it again.
-    step = steps[model.totals.first_not_finite(len(steps))]
-    model.optimizer.iterations = step.iterations
-    raise FloatingPointError(_blame(step.first_not_finite(model), loss, step.where))
+    step = steps[trainer.totals.first_not_finite(len(steps))]
+    trainer.optimizer.iterations = step.iterations
+    raise FloatingPointError(_blame(step.first_not_finite(trainer), loss, step.where))
 
 
 def _blame(call, loss, where):
@@ -205,20 +174,20 @@ def _blame(call, loss, where):
 
 
 @contextlib.contextmanager
-def first_interrupt_stops(model):
-    """Let the first Ctrl-C end training after the step, setting `model.interrupted`; the second aborts.
+def first_interrupt_stops(trainer):
+    """Let the first Ctrl-C end training after the step, setting `trainer.interrupted`; the second aborts.
 
     Only Python's own handler is replaced: a process that ignores SIGINT (nohup, a shell's background job) or
     has a handler of its own keeps it.
     """
-    model.interrupted = False
+    trainer.interrupted = False
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
 
     def interrupt(number, frame):
-        model.interrupted = True
+        trainer.interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, interrupt)

@@ -1,0 +1,167 @@
+"""What a model is made of: layers, and what each of them reads."""
+
+from typing import NamedTuple
+
+from pyconv.engine import changes
+
+
+class Node(NamedTuple):
+    """A use of a layer. `reads` are numbers of values: the network's input is 0, the n-th node's output n."""
+
+    layer: object
+    reads: tuple
+
+
+class _Key:
+    """A tuple whose hash is computed once: a look-up hashes it again and again."""
+
+    __slots__ = ("_hash", "_parts")
+
+    def __init__(self, parts):
+        self._parts, self._hash = parts, hash(parts)
+
+    def __hash__(self):
+        return self._hash
+
+    def __eq__(self, other):
+        return self is other or (isinstance(other, _Key) and self._parts == other._parts)
+
+
+class Network:
+    """Nodes in an order in which each reads only what is there already. It never changes.
+
+    `output` is the number of the value that the network gives.
+    """
+
+    def __init__(self, nodes, output=None):
+        self.nodes = tuple(nodes)
+        self.output = len(self.nodes) if output is None else output
+        self.layers = tuple(dict.fromkeys(node.layer for node in self.nodes))
+        self._shapes = None  # of one example, of each value
+        self._derived = {}  # name -> (counter, value): see `_kept`
+
+    @classmethod
+    def chain(cls, layers):
+        """Return the network of layers one after another."""
+        return cls(Node(layer, (i,)) for i, layer in enumerate(layers))
+
+    @property
+    def is_chain(self):
+        """Whether each layer reads the one before it, and is read once."""
+        return all(node.reads == (i,) for i, node in enumerate(self.nodes)) and (
+            len(self.layers) == len(self.nodes) == self.output
+        )
+
+    # ---- shapes
+
+    @property
+    def built(self):
+        """Whether all layers have their parameters."""
+        if self._shapes is None and self.layers and all(layer.built for layer in self.layers):
+            self._shapes = self._shapes_for(self.layers[0].input_shape)
+        return self._shapes is not None
+
+    @property
+    def input_shape(self):
+        """The shape of one example; None before it is known."""
+        return self._shapes[0] if self.built else self.layers[0].input_shape if self.layers else None
+
+    @property
+    def output_shape(self):
+        """The shape of one example's output, of a built network."""
+        return self.shapes[self.output]
+
+    @property
+    def shapes(self):
+        """The shapes of all values, of a built network: the input's, then each node's output's."""
+        return self._kept("shapes", lambda: self._shapes_for(self._shapes[0])) if self.built else None
+
+    def build(self, shape, seed):
+        """Make the parameters of layers that have none, for examples of `shape`."""
+        if not self.layers:
+            raise ValueError("[build] the model has no layers")
+        names = [layer.name for layer in self.layers]  # which may have changed since the layers came together
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"[build] two layers are named {twice!r}, expected names that differ")
+        shapes, place = [tuple(shape)], 0
+        for layer, reads in self.nodes:
+            given = _given(layer, [shapes[i] for i in reads])
+            place = max(place, layer.ensure_built(given, seed=seed, place=place))
+            shapes.append(tuple(layer.output_shape(given)))
+        self._shapes = shapes
+
+    def _shapes_for(self, shape):
+        shapes = [tuple(shape)]
+        for layer, reads in self.nodes:
+            shapes.append(tuple(layer.output_shape(_given(layer, [shapes[i] for i in reads]))))
+        return shapes
+
+    # ---- parameters
+
+    @property
+    def parameters(self):
+        """All parameters, in order, each once."""
+        return list(dict.fromkeys(p for layer in self.layers for p in layer.all_parameters))
+
+    def walk(self):
+        """Yield (path, layer) of each layer and those inside, as files name them: "dense", "residual/0"."""
+
+        def visit(layer, path):
+            yield path, layer
+            for number, child in enumerate(layer.children):
+                yield from visit(child, f"{path}/{number}")
+
+        for layer in self.layers:
+            yield from visit(layer, layer.name)
+
+    def named_parameters(self):
+        """Return all parameters by the names that files use, `layer/parameter`, in order."""
+        named = {}
+        for path, layer in self.walk():
+            for parameter in layer.parameters:
+                name = f"{path}/{parameter.name}"
+                if name in named:
+                    raise ValueError(
+                        f"[{path}] two parameters are named {parameter.name!r}, expected names that differ"
+                    )
+                named[name] = parameter
+        return named
+
+    @property
+    def trainable_parameters(self):
+        """The parameters that training changes."""
+        return self._kept(
+            "trainable", lambda: [p for layer in self.layers for p in layer.trainable_parameters]
+        )
+
+    @property
+    def penalised(self):
+        """Whether a regularizer adds to the loss."""
+        return self._kept("penalised", lambda: any(p.l2 for p in self.trainable_parameters))
+
+    @property
+    def key(self):
+        """What plans depend on besides shapes: where it differs they are made anew."""
+        return self._kept("key", lambda: _Key(tuple(layer.plan_key for layer in self.layers)))
+
+    def _kept(self, name, compute):
+        """Return what `compute` returns, computed anew once a layer has changed."""
+        now = changes.structure.value
+        found = self._derived.get(name)
+        if found is None or found[0] != now:
+            found = self._derived[name] = now, compute()
+        return found[1]
+
+    # ---- calls
+
+    def trace(self, trace, x):
+        """Add all layers' calls on the batch `x`; return the output."""
+        values = [x]
+        for layer, reads in self.nodes:
+            values.append(trace.apply(layer, *(values[i] for i in reads)))
+        return values[self.output]
+
+
+def _given(layer, shapes):
+    """Return what a layer's shape rules take: one shape, or a list for a layer that reads several values."""
+    return shapes if layer.reads_several else shapes[0]

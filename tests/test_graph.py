@@ -1,0 +1,153 @@
+"""Graphs of layers: `Model(inputs, outputs)`."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pyconv import Model, Sequential, layers, load_model, model_from_json
+from pyconv.layers import Add, BatchNormalization, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Input
+
+SHAPE = (8, 8, 3)
+
+
+def branched(seed=3):
+    x = Input(SHAPE)
+    start = Conv2D(6, 3, padding="same", activation="relu")(x)
+    shared = Conv2D(6, 3, padding="same")
+    once = shared(start)
+    joined = Add()([start, once, shared(once)])
+    y = Dense(4, activation="softmax")(GlobalAveragePooling2D()(joined))
+    return Model(x, y, seed=seed)
+
+
+@pytest.fixture
+def data(rng):
+    return rng.standard_normal((20, *SHAPE)).astype(np.float32), rng.integers(0, 4, 20)
+
+
+def compiled(model, **options):
+    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"], **options)
+    return model
+
+
+def test_a_chain_is_the_sequential(data):
+    def chain():
+        return [Conv2D(4, 3), BatchNormalization(), layers.Dropout(0.3), Flatten(), Dense(4, "softmax")]
+
+    y = x = Input(SHAPE)
+    for layer in chain():
+        y = layer(y)
+    graph = compiled(Model(x, y, seed=1))
+    sequential = compiled(Sequential([Input(SHAPE), *chain()], seed=1))
+    assert [layer.name for layer in graph.layers] == [layer.name for layer in sequential.layers]
+    histories = [model.fit(*data, epochs=2, verbose=0).history for model in (graph, sequential)]
+    assert histories[0] == histories[1]
+    for ours, theirs in zip(graph.get_weights(), sequential.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_outputs_are_those_of_the_layers_one_by_one(data):
+    model, (x, _) = branched(), data
+    _, start, shared, add, pool, dense = model.layers
+    a = start(x)
+    b = shared(a)
+    expected = dense(pool(add([a, b, shared(b)])))
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_gradients_of_a_layer_used_twice(data, fuse):
+    model = compiled(branched(), fuse=fuse)
+    kernel = model.get_layer("conv2d_1").kernel
+    before = model.get_weights()
+    model.train_on_batch(*data)
+    gradient = model.trainer.flat.gradients()[kernel].numpy().copy()
+    model.set_weights(before)
+    for place in ((0, 0, 0, 0), (1, 2, 3, 4), (2, 1, 5, 0)):
+        losses = []
+        for step in (1e-2, -1e-2):
+            moved = kernel.numpy().copy()
+            moved[place] += step
+            kernel.assign(moved)
+            losses.append(model.evaluate(*data)[0])
+            model.set_weights(before)
+        assert (losses[0] - losses[1]) / 2e-2 == pytest.approx(gradient[place], abs=2e-4)
+
+
+def test_saving(data, tmp_path):
+    model = compiled(branched())
+    model.fit(*data, epochs=1, verbose=0)
+    model.save(tmp_path / "graph.safetensors")
+    loaded = load_model(tmp_path / "graph.safetensors")
+    np.testing.assert_array_equal(loaded.predict(data[0]), model.predict(data[0]))
+    for one in (model, loaded):
+        one.fit(*data, epochs=2, verbose=0, seed=5)
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    again = model_from_json(model.to_json())
+    assert again.to_json() == model.to_json()
+    assert [parameter.shape for parameter in again.parameters] == [p.shape for p in model.parameters]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config["nodes"][2].__setitem__(1, [9]),
+        lambda config: config["nodes"][2].__setitem__(0, 70),
+        lambda config: config.__setitem__("output", -1),
+        lambda config: config.__setitem__("nodes", "abc"),
+        lambda config: config["layers"].__setitem__(1, 3),
+        lambda config: config.__delitem__("nodes"),
+    ],
+)
+def test_a_description_that_does_not_hold(change):
+    parts = json.loads(branched().to_json())
+    change(parts["config"])
+    with pytest.raises((ValueError, TypeError), match=r"^\["):
+        model_from_json(json.dumps(parts))
+
+
+def test_summary_shows_what_each_layer_reads(capsys):
+    branched().summary()
+    lines = capsys.readouterr().out.splitlines()
+    assert "Reads" in lines[2]
+    assert any(line.startswith("add (Add)") and "conv2d, conv2d_1, conv2d_1" in line for line in lines)
+    Sequential([Input(SHAPE), Flatten()]).summary()
+    assert "Reads" not in capsys.readouterr().out
+
+
+def test_a_layer_of_a_residual_twice(data):
+    """What it shares adds its gradients up; files have it once."""
+    shared = Conv2D(3, 3, padding="same")
+    model = compiled(
+        Sequential(
+            [
+                layers.Residual([shared, layers.ReLU()], [shared], input_shape=SHAPE),
+                Flatten(),
+                Dense(4, "softmax"),
+            ]
+        )
+    )
+    assert len(model.parameters) == 4
+    assert model.fit(*data, epochs=3, verbose=0).history["loss"][-1] < 3
+
+
+def test_errors():
+    x, other = Input(SHAPE), Input(SHAPE)
+    y = Flatten()(x)
+    for make, message in (
+        (lambda: Model(x, x.symbol.shape), r"\[Model\] outputs is a tuple, expected an Input"),
+        (lambda: Model(y, y), r"\[Model\] inputs is a layer's result, expected an Input"),
+        (lambda: Model(other, y), r"\[Model\] outputs depends on an Input of shape \(8, 8, 3\) that is not"),
+        (lambda: Model([x, other], y), r"\[Model\] inputs has 2 parts, expected one"),
+        (lambda: Add()([x]), r"\[Add\] x has 1 values, expected at least 2"),
+        (lambda: Add()([x, y]), r"\[Add\] x has shapes \(8, 8, 3\) and \(192,\), expected one shape"),
+        (lambda: Add()(x), r"\[Add\] x is no list, expected a list of layers' results"),
+        (lambda: Flatten()([x, x]), r"\[Flatten\] x is a list, expected one layer's result"),
+        (lambda: Add()(np.ones((1, 3))), r"\[Add\] x is a ndarray, expected a list of arrays"),
+        (lambda: Dense(3)(x), r"\[Dense\] input has shape \(8, 8, 3\), expected \(C_in,\)"),
+        (lambda: Model(x, Dense(2, name="a")(Dense(3, name="a")(y))), r"\[Model\] two layers are named 'a'"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            make()
