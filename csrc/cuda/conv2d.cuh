@@ -13,7 +13,7 @@ struct ForwardPass {
   const float *weight, *prepared;  // prepared null: made of weight
 };
 
-// An algorithm. A pass that it does not compute is null.
+// An algorithm. What it does not do stays null.
 struct Algorithm {
   bool (*fits)(const Context&, const Conv2dShape&);
   bool in_vectors;  // whether arrays have to be vectors of 16 bytes
@@ -24,10 +24,10 @@ struct Algorithm {
   // The epilogue writes y, or dx. `scratch` has the bytes that scratch_bytes (null: none) asks for.
   Status (*forward)(const Context&, const Conv2dShape&, const ForwardPass&, const Epilogue&, void* scratch);
   Status (*backward_input)(const Context&, const Conv2dShape&, const float* dy, const float* weight,
-                           const Epilogue&, void* scratch);
-  size_t (*scratch_bytes)(const Context&, const Conv2dShape&, Conv2dPass);
+                           const Epilogue&, void* scratch) = nullptr;
+  size_t (*scratch_bytes)(const Context&, const Conv2dShape&, Conv2dPass) = nullptr;
   // How many parts of the epilogue's sums these two write. Null: they take no sums, a pass over memory does.
-  int (*parts)(const Conv2dShape&, Conv2dPass);
+  int (*parts)(const Conv2dShape&, Conv2dPass) = nullptr;
 
   // sums (weight_parts, groups, KH * KW * C_in / groups + 1, C_out / groups): dweight, and dbias in the last row,
   // of each part of the pixels. dy is gradient.d, or, without kNeedsGradient, made from what gradient says.
@@ -36,8 +36,8 @@ struct Algorithm {
   int64_t (*weight_parts)(const Conv2dShape&);
 
   // Weights made ready for many calls of forward. Null: there is nothing to prepare.
-  size_t (*prepared_bytes)(const Context&, const Conv2dShape&);
-  Status (*prepare)(const Context&, const Conv2dShape&, const float* weight, void* prepared);
+  size_t (*prepared_bytes)(const Context&, const Conv2dShape&) = nullptr;
+  Status (*prepare)(const Context&, const Conv2dShape&, const float* weight, void* prepared) = nullptr;
 };
 
 // 3x3 windows with stride 1 on the tensor cores, of 16 channels and more, and of a first layer's 1 to 3; one

@@ -137,12 +137,8 @@ const Algorithm kDepthwise{
     .fusions = kNeedsGradient,
     .forward = forward,
     .backward_input = backward_input,
-    .scratch_bytes = nullptr,
-    .parts = nullptr,
     .backward_weight = backward_weight,
     .weight_parts = weight_parts,
-    .prepared_bytes = nullptr,
-    .prepare = nullptr,
 };
 
 }  // namespace pyconv::cuda

@@ -255,13 +255,9 @@ const Algorithm kFewChannels{
     .in_vectors = true,
     .fusions = kFusePool,
     .forward = forward,
-    .backward_input = nullptr,
-    .scratch_bytes = nullptr,
     .parts = parts,
     .backward_weight = backward_weight,
     .weight_parts = weight_parts,
-    .prepared_bytes = nullptr,
-    .prepare = nullptr,
 };
 
 }  // namespace pyconv::cuda

@@ -305,11 +305,8 @@ const Algorithm kGeneral{
     .forward = forward,
     .backward_input = backward_input,
     .scratch_bytes = scratch_bytes,
-    .parts = nullptr,
     .backward_weight = backward_weight,
     .weight_parts = weight_parts,
-    .prepared_bytes = nullptr,
-    .prepare = nullptr,
 };
 
 }  // namespace pyconv::cuda
