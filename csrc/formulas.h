@@ -1,4 +1,5 @@
-// Formulas over a handful of numbers that every backend evaluates alike, in double precision.
+// Formulas that every backend evaluates alike: of a value here, of a channel's few numbers, in double precision,
+// below.
 #pragma once
 
 #include <math.h>
@@ -8,6 +9,20 @@
 #include "portable.h"
 
 namespace pyconv {
+
+// What a ScaleShift makes of v, a number or a vector of them: `low` is 0 where it has a ReLU, else -infinity. NaN
+// passes.
+template <class V>
+PYCONV_PORTABLE V scale_shift(V v, V scale, V shift, V low) {
+  v = scale * v + shift;
+  return v < low ? low : v;
+}
+
+// The gradient d of what it makes of v, before its ReLU: 0 where the ReLU is closed.
+template <class V>
+PYCONV_PORTABLE V masked_by_relu(V d, V v, V scale, V shift, V low) {
+  return scale * v + shift <= low ? V{} : d;
+}
 
 // What batch_norm writes for channel c, from its mean and (biased) variance over M rows.
 PYCONV_PORTABLE void write_statistics(const BatchNormStatistics& s, int64_t c, int64_t M, double mean,

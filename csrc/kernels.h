@@ -53,8 +53,8 @@ struct Kernels {
                                    float* dweight, float* dbias);
   size_t (*conv2d_workspace)(const Context&, const Conv2dShape&, Conv2dPass);
 
-  // ---- pooling. Padding never wins a maximum. argmax: offset kh * KW + kw in the window, uint8 while
-  // KH * KW <= 256, else int32; null to skip it. A window that sees only padding gives -inf, argmax 0.
+  // ---- pooling. Padding never wins a maximum. argmax: offset kh * KW + kw in the window, of the type
+  // that argmax_is_uint8 says; null to skip it. A window that sees only padding gives -inf, argmax 0.
   Status (*max_pool2d)(const Context&, const Pool2dShape&, const float* x, float* y, void* argmax);
   Status (*max_pool2d_backward)(const Context&, const Pool2dShape&, const float* dy, const void* argmax,
                                 float* dx);

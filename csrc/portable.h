@@ -1,5 +1,5 @@
-// Functions that CPU kernels and CUDA kernels share: in every unit its own inlined copy, so that no instruction
-// set leaks into another's code.
+// How functions are declared that CPU and CUDA kernels share: every file gets an inlined copy of its own, so that
+// code for one instruction set is never called by another.
 #pragma once
 
 #ifdef __CUDACC__

@@ -33,6 +33,27 @@ struct Pool2dShape {
   int32_t count_include_pad;  // average pooling only: divide by the window, or by its valid part
 };
 
+// Max pooling's argmax, an offset in the window, has 8 bits where that is enough, else 32.
+PYCONV_PORTABLE bool argmax_is_uint8(const Pool2dShape& s) {
+  return s.KH * s.KW <= 256;
+}
+
+// How much of a window that starts at `start` an average counts along one dimension: what lies in the padded input
+// (a window may overhang it in ceil mode), or in the input.
+PYCONV_PORTABLE int64_t averaged(int64_t start, int64_t kernel, int64_t size, int64_t pad_after,
+                                 bool include_pad) {
+  const int64_t end = start + kernel, most = include_pad ? size + pad_after : size;
+  const int64_t count = (end < most ? end : most) - (include_pad || start > 0 ? start : 0);
+  return include_pad || count > 0 ? count : 0;
+}
+
+// What an average is the sum of a window divided by. 1 for a window that counts nothing: its average is 0.
+PYCONV_PORTABLE float average_divisor(const Pool2dShape& s, int64_t oh, int64_t ow) {
+  const int64_t h = averaged(oh * s.stride_h - s.pad_top, s.KH, s.H, s.pad_bottom, s.count_include_pad);
+  const int64_t w = averaged(ow * s.stride_w - s.pad_left, s.KW, s.W, s.pad_right, s.count_include_pad);
+  return static_cast<float>(h * w > 1 ? h * w : 1);
+}
+
 // Windows of 2x2, stride 2, all inside the input.
 PYCONV_PORTABLE bool windows_are_2x2(const Pool2dShape& s) {
   return s.KH == 2 && s.KW == 2 && s.stride_h == 2 && s.stride_w == 2 && s.dilation_h == 1 && s.dilation_w == 1 &&

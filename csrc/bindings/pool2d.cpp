@@ -25,7 +25,7 @@ Pool2dShape max_shape_of(const char* op, const Shape& x, const py::object& windo
 }
 
 DType argmax_dtype(const Pool2dShape& s) {
-  return s.KH * s.KW <= 256 ? DType::kUint8 : DType::kInt32;
+  return argmax_is_uint8(s) ? DType::kUint8 : DType::kInt32;
 }
 
 std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& window, const Options& options,

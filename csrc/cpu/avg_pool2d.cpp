@@ -6,28 +6,13 @@ namespace pyconv::cpu::PYCONV_CPU_ISA {
 
 namespace {
 
-// How much of a window that starts at `start` counts along one dimension: what lies in the padded input (a
-// window may overhang it in ceil mode), or in the input.
-PYCONV_INLINE int64_t counted(int64_t start, int64_t kernel, int64_t size, int64_t pad_after, bool include_pad) {
-  return include_pad ? min(start + kernel, size + pad_after) - start
-                     : max(0, min(start + kernel, size) - max(start, 0));
-}
-
-// 1 for a window that counts nothing: its average is 0.
-PYCONV_INLINE float divisor(const Pool2dShape& s, int64_t oh, int64_t ow) {
-  const bool include_pad = s.count_include_pad;
-  const int64_t h = counted(oh * s.stride_h - s.pad_top, s.KH, s.H, s.pad_bottom, include_pad);
-  const int64_t w = counted(ow * s.stride_w - s.pad_left, s.KW, s.W, s.pad_right, include_pad);
-  return static_cast<float>(max(1, h * w));
-}
-
 PYCONV_INLINE void avg_pool2d_row(const Pool2dShape& s, int64_t oh, const float* x, float* y) {
   const int64_t h = oh * s.stride_h - s.pad_top;
   const Range kh = taps_inside(h, s.H, s.KH, 1);
   for (int64_t ow = 0; ow < s.OW; ++ow) {
     const int64_t w = ow * s.stride_w - s.pad_left;
     const Range kw = taps_inside(w, s.W, s.KW, 1);
-    const float count = divisor(s, oh, ow);
+    const float count = average_divisor(s, oh, ow);
     for_lanes(0, s.C, [&](auto lanes, int64_t c) PYCONV_LANES_BODY {
       using L = decltype(lanes);
       typename L::Float sum{};
@@ -59,7 +44,7 @@ Status avg_pool2d(const Context&, const Pool2dShape& shape, const float* x, floa
 Status avg_pool2d_backward(const Context&, const Pool2dShape& s, const float* dy, float* dx) {
   pool2d_backward(s, dx, [=](auto lanes, int64_t oh, int64_t ow, int64_t i) PYCONV_LANES_BODY {
     using L = decltype(lanes);
-    const typename L::Float g = load_float<L>(dy + i) / divisor(s, oh, ow);
+    const typename L::Float g = load_float<L>(dy + i) / average_divisor(s, oh, ow);
     return [=](int32_t) PYCONV_LANES_BODY { return g; };
   });
   return kOk;

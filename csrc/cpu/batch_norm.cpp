@@ -136,7 +136,7 @@ void reduce_gradients(const Folded& folded, const float* dy, const float* x) {
         const int64_t i = begin + row * width + u * L::kCount;
         auto g = load_float<L>(dy + i);
         const auto value = load_float<L>(x + i);
-        if constexpr (kRelu) g = scale[u] * value + shift[u] <= 0 ? typename L::Float{} : g;
+        if constexpr (kRelu) g = masked_by_relu(g, value, scale[u], shift[u], typename L::Float{});
         first[u] += g;
         second[u] += g * (value - about[u]);
       }
@@ -247,8 +247,8 @@ Status normalize(const Context& context, const BatchNormShape& s, const float* x
   for_elements(folded, [=, low = n.relu ? 0 : -__builtin_inff(), scale = folded.scale, shift = folded.shift](
                            auto lanes, int64_t i, int64_t c) PYCONV_LANES_BODY {
     using L = decltype(lanes);
-    const auto v = load_float<L>(scale + c) * load_float<L>(x + i) + load_float<L>(shift + c);
-    store_as(y + i, v < low ? typename L::Float{} + low : v);
+    const auto v = load_float<L>(x + i);
+    store_as(y + i, scale_shift(v, load_float<L>(scale + c), load_float<L>(shift + c), typename L::Float{} + low));
   });
   return kOk;
 }

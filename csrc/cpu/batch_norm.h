@@ -15,8 +15,9 @@ PYCONV_INLINE void write_moments(const BatchNormStatistics& s, int64_t c, int64_
   write_statistics(s, c, M, mean, variance < 0 ? 0 : variance);
 }
 
-// Two sums a channel that a chunk takes of the pixels that it writes: in float over a block of pixels, in double
-// beyond. Statistics take theirs about a value near the mean, so that a large mean costs no digits.
+// Two sums for each channel that a chunk takes of the pixels that it writes: in float over a block of pixels, in
+// double from block to block. Statistics sum distances to a value near the mean, so that a large mean costs no
+// digits.
 struct ChannelSums {
   float *about, *first, *second;  // (channels), of this thread
   double* totals;                 // (2, channels), of this chunk

@@ -1,6 +1,11 @@
-// What becomes of a convolution's sums: one policy for each use. A policy's Finisher takes a vector of channels
-// through its pixels, one after another, with their constants and sums in registers; where sums start it is
-// given the mean of the first pixels.
+// The epilogue: what becomes of a convolution's sums on their way to y. There is a policy for each use (StoreSums,
+// TrainEpilogue, PredictEpilogue, ReduceEpilogue), a template argument of the loops that end in it, so that what a
+// use does not need costs nothing.
+//
+// A policy's Finisher takes a vector of channels through some pixels: made, it loads the channels' constants into
+// registers; next(v, at) makes of a pixel's sum what is stored at y[at], and adds it to the sums over pixels that
+// the use asks for; end() stores these. Statistics are summed about a value near the mean: the chunk's first
+// Finisher is given the mean of its pixels for that.
 #pragma once
 
 #include "batch_norm.h"
@@ -86,7 +91,7 @@ struct PredictEpilogue {
       end_low = floor_of(n.relu);
     }
     PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t) {
-      return at_least(end_low, scale * at_least(low, v + offset) + shift);
+      return scale_shift(at_least(low, v + offset), scale, shift, end_low);
     }
     PYCONV_INLINE_MEMBER void end() const {}
   };
@@ -120,7 +125,7 @@ struct ReduceEpilogue {
     PYCONV_INLINE_MEMBER Vec next(Vec v, int64_t at) {
       const Vec value = kWhole ? load(x + at) : load_lanes(x + at, lanes);
       Vec d = v;
-      if constexpr (kRelu) d = scale * value + shift <= Vec{} ? Vec{} : d;
+      if constexpr (kRelu) d = masked_by_relu(d, value, scale, shift, Vec{});
       first += d;
       second += d * (value - mean);
       return v;

@@ -1,6 +1,7 @@
-// Convolution as a blocked matrix product: a tile's rows are copied together (im2col, a tile at a time, so
-// that the copy stays in L1). Pays where a tap has few channels. In the weight gradient of a first layer with
-// C_in = 3, a kernel row's patch lies in one piece in memory: only what overhangs the image's edge is copied.
+// Convolution as a matrix product (im2col): what all taps of a pixel read is copied into one row, a tile of pixels
+// at a time, so that the copy stays in the L1. It pays where a tap has few channels, for which the product's inner
+// loop would be too short. In the weight gradient of a first layer with C_in = 3, what a row of the kernel reads
+// lies in one piece in memory: only what overhangs the image's edge is copied.
 #include "conv2d_pass.h"
 #include "conv2d_weight.h"
 

@@ -63,7 +63,7 @@ struct GradientChannels {
       value = take(d + at);
     }
     const Vec output = take(y + at);
-    value = scale * output + shift <= open ? Vec{} : value;
+    value = masked_by_relu(value, output, scale, shift, open);
     value = factor * value + (slope * output + constant);
     value = output <= low ? Vec{} : value;
     if (dy) {

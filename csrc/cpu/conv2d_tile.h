@@ -1,5 +1,5 @@
-// The outputs of a convolution that belong together, a Winograd tile's or a row's: where they go, what of them the
-// image has, and 2x2 pooling among them.
+// The outputs of a convolution that become ready together, a Winograd tile's square or a row's pixels: where they
+// lie in the target, how many of them are inside the image, and 2x2 pooling among them.
 #pragma once
 
 #include "conv2d.h"

@@ -1,8 +1,9 @@
 // Weight gradient: dweight[tap] = sum over output pixels of x[pixel + tap]^T dy[pixel], and dbias.
 //
-// Pixels are cut into at most 16 parts. A part goes through its pixels in blocks of kBlockPixels: dy is
-// packed, then each tap's outer products are summed in registers from zero and added to the part's copy of
-// dweight (short sums keep float32 accurate). The parts are added in order at the end.
+// Pixels are cut into at most 16 parts. A part goes through its pixels in blocks of kBlockPixels: dy is packed,
+// then each tap's outer products are summed in registers, from zero since short sums keep float32 accurate, and
+// added to the part's own copy of dweight. At the end the copies are added up, in order: the result does not
+// depend on which thread was faster. How a block's products are made is direct's and im2col's own (`add` below).
 #pragma once
 
 #include "conv2d_gradient.h"

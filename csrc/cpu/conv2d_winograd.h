@@ -1,7 +1,9 @@
-// What Winograd's passes share: tiles, planes, and the transform of their input. A block of tiles is transformed
-// to n x n planes V[plane][tile][channel], which meet their counterparts plane by plane in matrix products.
+// What Winograd's passes share: how an image is cut into tiles, and the transform of the input (winograd.h has the
+// formulas). A tile's n x n input pixels become n x n values for each channel; value (i, j) of all tiles of a
+// block makes a matrix V[plane][tile][channel], and is multiplied by the weights' matrix of the same plane.
 #pragma once
 
+#include "../formulas.h"
 #include "conv2d_tile.h"
 #include "gemm.h"
 #include "winograd.h"
@@ -9,7 +11,8 @@
 namespace pyconv::cpu::PYCONV_CPU_ISA::winograd {
 namespace {
 
-// Planes are an odd number of cache lines apart: neighbours do not fall into the same cache set.
+// Planes are an odd number of cache lines apart: at a power of two, all planes of a tile would share one set of
+// the cache, and push each other out.
 PYCONV_INLINE int64_t plane_stride(int64_t floats) {
   return (ceil_div(floats, 16) | 1) * 16;
 }
@@ -143,6 +146,7 @@ PYCONV_INLINE void transform_input(const Tiling<F>& g, const float* x, const Sca
   const int64_t plane = g.source_plane(), row = g.source_row();
   const bool whole = g.C % kVecFloats == 0;
   const float *scale = normalization.scale, *shift = normalization.shift;
+  const float low = normalization.relu ? 0 : -__builtin_inff();
   Square<F> square;
   TileWalk<F> at(g, first);
   for (int64_t t = 0; t < count; ++t, at.next()) {
@@ -176,9 +180,10 @@ PYCONV_INLINE void transform_input(const Tiling<F>& g, const float* x, const Sca
         const float* p = image + ((h + i) * g.W + w + j) * g.C;
         float* to = scratch.square + (i * F::kIn + j) * row;
         for (int64_t c = 0; c < row; ++c) {
-          float v = inside && c < g.C ? p[c] : 0;
-          if (scale && inside && c < g.C) v = scale[c] * v + shift[c];
-          to[c] = scale && normalization.relu && v < 0 ? 0 : v;
+          if (!inside || c >= g.C)
+            to[c] = 0;
+          else
+            to[c] = scale ? scale_shift(p[c], scale[c], shift[c], low) : p[c];
         }
       }
       square.x[0][i] = scratch.square + i * F::kIn * row;

@@ -100,14 +100,10 @@ void max_pool2d_backward_as(const Pool2dShape& s, const float* dy, const Index* 
   });
 }
 
-bool fits_a_byte(const Pool2dShape& s) {
-  return s.KH * s.KW <= 256;
-}
-
 }  // namespace
 
 Status max_pool2d(const Context&, const Pool2dShape& s, const float* x, float* y, void* argmax) {
-  if (fits_a_byte(s))
+  if (argmax_is_uint8(s))
     max_pool2d_as<false>(s, x, nullptr, y, static_cast<uint8_t*>(argmax));
   else
     max_pool2d_as<false>(s, x, nullptr, y, static_cast<int32_t*>(argmax));
@@ -115,7 +111,7 @@ Status max_pool2d(const Context&, const Pool2dShape& s, const float* x, float* y
 }
 
 Status max_pool2d_backward(const Context&, const Pool2dShape& s, const float* dy, const void* argmax, float* dx) {
-  if (fits_a_byte(s))
+  if (argmax_is_uint8(s))
     max_pool2d_backward_as(s, dy, static_cast<const uint8_t*>(argmax), dx);
   else
     max_pool2d_backward_as(s, dy, static_cast<const int32_t*>(argmax), dx);

@@ -1,5 +1,11 @@
-// The only file that knows vector registers: GCC/Clang vector extensions, as wide as the instruction set
-// this translation unit is compiled for. NEON's is 16 bytes, like the x86 baseline's.
+// Vectors of floats, as wide as a register of the instruction set that this file is compiled for: 16 bytes (the
+// x86 baseline, NEON), 32 (AVX2) or 64 (AVX-512). A Vec adds, multiplies and compares like a number, all lanes at
+// once: GCC and Clang make instructions of it (their vector extensions). No other file knows how wide registers
+// are, or calls intrinsics, so that each kernel is written once for all instruction sets.
+//
+//   Vec        whole registers, for kernels that run over padded or long channels: load, store, broadcast
+//   Lanes<n>   n lanes, and for_lanes, for loops whose end no register fits: whole vectors, fours, then single
+//   values
 #pragma once
 
 #include <cstdint>
@@ -45,7 +51,8 @@ PYCONV_INLINE Vec broadcast(float s) {
   return s - Vec{};
 }
 
-// Past the caches, where the instruction set writes whole lines at a time; p is aligned to kVecBytes.
+// Stores past the caches, where a register is a whole cache line: what does not fit them anyway then pushes
+// nothing else out of them. p is aligned to kVecBytes.
 PYCONV_INLINE void stream(float* p, Vec v) {
 #if defined(__AVX512F__)
   _mm512_stream_ps(p, (__m512)v);
@@ -60,7 +67,8 @@ PYCONV_INLINE void end_streams() {  // before other threads read
 #endif
 }
 
-// v, of which the compiler knows nothing more: it will not merge the product behind v into sums with it.
+// The same v, but the compiler forgets how it was computed. Where two sums use one product, it would otherwise
+// compute the product twice, merged into each sum as a multiply-add.
 PYCONV_INLINE Vec opaque(Vec v) {
 #if defined(__x86_64__)
   asm("" : "+v"(v));
@@ -88,7 +96,7 @@ PYCONV_INLINE VecDouble load_double(const float* p) {
   return v;
 }
 
-// The two halves of v, widened and added.
+// Half as many doubles: lane i of v plus the lane half a vector further, both widened before they are added.
 PYCONV_INLINE VecDouble add_halves(Vec v) {
   VecDouble sum;
   PYCONV_UNROLL
@@ -102,12 +110,13 @@ PYCONV_INLINE Vec sqrt(Vec v) {
   return v;
 }
 
-// NaN in a passes; in relu's case max(NaN, 0) is NaN.
+// A comparison with NaN is false, so that NaN passes.
 PYCONV_INLINE Vec relu(Vec v) {
   return v < Vec{} ? Vec{} : v;
 }
 
-// ---- n lanes of each type, for bodies written once for whole vectors, short vectors and scalars.
+// ---- n lanes of each type: a body that takes its type as an argument is written once for whole vectors, short
+// ones and single values.
 template <int n>
 struct Lanes {
   static constexpr int kCount = n;
@@ -208,8 +217,9 @@ PYCONV_INLINE void for_lanes(int64_t begin, int64_t end, const Body& body) {
 }
 #define PYCONV_LANES_BODY __attribute__((always_inline))
 
-// A run of whole pixels of C channels that fills several registers, for coefficients that repeat every C
-// elements: C itself where channels are many.
+// How many floats it takes until coefficients, one a channel, repeat at the start of a register: a loop over
+// pixels of C channels then finds them as whole vectors. Enough for several registers where channels are few, C
+// itself where they are many.
 constexpr int64_t kNarrowChannels = 64;
 constexpr int64_t kMaxPeriod = kNarrowChannels * kVecFloats;  // of few channels
 PYCONV_INLINE int64_t channel_period(int64_t C) {

@@ -1,5 +1,4 @@
 // Bilinear warp of a batch: a thread takes a pixel. And the random matrices for it: a thread takes an example.
-#include "../formulas.h"
 #include "cuda.h"
 
 namespace pyconv::cuda {

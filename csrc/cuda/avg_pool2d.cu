@@ -5,20 +5,6 @@ namespace pyconv::cuda {
 
 namespace {
 
-// How much of a window that starts at `start` counts along one dimension: what lies in the padded input (a window
-// may overhang it in ceil mode), or in the input.
-PYCONV_DEVICE int64_t counted(int64_t start, int64_t kernel, int64_t size, int64_t pad_after, bool include_pad) {
-  return include_pad ? minimum(start + kernel, size + pad_after) - start
-                     : maximum<int64_t>(0, minimum(start + kernel, size) - maximum<int64_t>(start, 0));
-}
-
-// 1 for a window that counts nothing: its average is 0.
-PYCONV_DEVICE float divisor(const Pool2dShape& s, int64_t oh, int64_t ow) {
-  const int64_t h = counted(oh * s.stride_h - s.pad_top, s.KH, s.H, s.pad_bottom, s.count_include_pad);
-  const int64_t w = counted(ow * s.stride_w - s.pad_left, s.KW, s.W, s.pad_right, s.count_include_pad);
-  return static_cast<float>(maximum<int64_t>(1, h * w));
-}
-
 struct AvgPool2d {
   Pool2dShape s;
   const float* x;
@@ -33,7 +19,7 @@ struct AvgPool2d {
       for (int64_t k = kw.begin; k < kw.end; ++k) row_sum += x[((at.n * s.H + h + j) * s.W + w + k) * s.C + at.c];
       sum += row_sum;
     }
-    y[i] = sum / divisor(s, at.h, at.w);
+    y[i] = sum / average_divisor(s, at.h, at.w);
   }
 };
 
@@ -42,8 +28,9 @@ struct AvgPool2dBackward {
   const float* dy;
   float* dx;
   PYCONV_DEVICE void operator()(int64_t i) const {
-    dx[i] = gather_windows(
-        s, i, [this](int64_t oh, int64_t ow, int64_t output, int64_t) { return dy[output] / divisor(s, oh, ow); });
+    dx[i] = gather_windows(s, i, [this](int64_t oh, int64_t ow, int64_t output, int64_t) {
+      return dy[output] / average_divisor(s, oh, ow);
+    });
   }
 };
 

@@ -1,6 +1,5 @@
 // Batch normalisation (Ioffe and Szegedy, https://arxiv.org/abs/1502.03167): blocks reduce parts of the rows, one
 // warp a channel merges the parts in a fixed order, then all elements are passed over once.
-#include "../formulas.h"
 #include "batch_norm.cuh"
 
 namespace pyconv::cuda {
@@ -64,7 +63,7 @@ struct CollectProducts {
     const float shift = closes.relu ? closes.shift[c] : 1;
     float sum = 0, product = 0;
     for (int64_t row = begin; row < end; row += kRows) {
-      const float value = x[row * C + c], d = scale * value + shift <= 0 ? 0 : dy[row * C + c];
+      const float value = x[row * C + c], d = masked_by_relu(dy[row * C + c], value, scale, shift, 0.0f);
       sum += d;
       product += d * (value - about);
     }
@@ -256,10 +255,7 @@ struct Normalize {
     auto v = load<kWidth>(x + i);
     const auto scale = load<kWidth>(n.scale + c), shift = load<kWidth>(n.shift + c);
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) {
-      v.v[e] = scale.v[e] * v.v[e] + shift.v[e];
-      if (n.relu && v.v[e] < 0) v.v[e] = 0;
-    }
+    for (int e = 0; e < kWidth; ++e) v.v[e] = scale_shift(v.v[e], scale.v[e], shift.v[e], n.relu);
     store(y + i, v);
   }
 };

@@ -183,6 +183,84 @@ int64_t packed_words(const Correlation3x3& s) {
   return ceil_div(s.K, columns) * ceil_div(s.C, kChannels) * 9 * columns * kChunkWords<Math>;
 }
 
+Status pack(const Context& context, const Correlation3x3& s, bool turned, const float* weight, void* packed) {
+  return with_math(context, [&](auto math) {
+    using Math = decltype(math);
+    const Pack3x3<Math> body{s, columns_of(s), turned, weight, static_cast<uint32_t*>(packed)};
+    return for_each(context, packed_words<Math>(s), body);
+  });
+}
+
+// Two to three blocks on each multiprocessor of a large GPU; more for small tiles.
+int parts_of(const Correlation3x3& s) {
+  return with_share(s, [&](auto share) {
+    using T = typename decltype(share)::T;
+    const int wanted = ceil_div(T::kPixels > 64 ? 264 : 396, ceil_div(s.K, columns_of(s)));
+    const int tiles = tiles_of<T>(s);
+    return tiles < wanted ? tiles : wanted;
+  });
+}
+
+Status correlate(const Context& context, const Correlation3x3& s, const float* x, const ScaleShift& input,
+                 const void* packed, const Epilogue& epilogue) {
+  return with_math(context, [&](auto math) {
+    return with_share(s, [&](auto share) {
+      return with_takes(epilogue.takes, [&](auto taken) {
+        using Kernel = Correlate<decltype(math), decltype(share), decltype(taken)::value>;
+        const int taps = 9 * ceil_div(s.C, kChannels), blocks = parts_of(s);
+        // Where as many blocks as are to be there at once find room on a large GPU's multiprocessor.
+        constexpr size_t kRoom = (227 << 10) / Kernel::kBlocksAtOnce - (1 << 10);
+        const bool resident = Kernel::shared_bytes(taps) <= (kRoom < kMostSharedBytes ? kRoom : kMostSharedBytes);
+        const Kernel kernel{s,        x,
+                            input,    static_cast<const uint32_t*>(packed),
+                            epilogue, tiles_of<typename Kernel::T>(s),
+                            blocks,   resident};
+        const Grid grid{blocks, ceil_div(s.K, decltype(share)::kColumns)};
+        return launch(context, kernel, grid, Kernel::shared_bytes(resident ? taps : Kernel::kStages));
+      });
+    });
+  });
+}
+
+// ---- the table's row
+
+Correlation3x3 correlation_of(const Conv2dShape& s, Conv2dPass pass) {
+  return pass == Conv2dPass::kForward ? correlation_3x3(s) : correlation_3x3_of_gradient(s);
+}
+
+int parts(const Conv2dShape& s, Conv2dPass pass) {
+  return parts_of(correlation_of(s, pass));
+}
+
+size_t scratch_bytes(const Context& context, const Conv2dShape& s, Conv2dPass pass) {
+  return with_math(context, [&](auto math) {
+    return static_cast<size_t>(packed_words<decltype(math)>(correlation_of(s, pass))) * sizeof(uint32_t);
+  });
+}
+
+size_t prepared_bytes(const Context& context, const Conv2dShape& s) {
+  return scratch_bytes(context, s, Conv2dPass::kForward);
+}
+
+Status prepare(const Context& context, const Conv2dShape& s, const float* weight, void* prepared) {
+  return pack(context, correlation_3x3(s), false, weight, prepared);
+}
+
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass, const Epilogue& epilogue,
+               void* scratch) {
+  if (pass.prepared) return correlate(context, correlation_3x3(s), pass.x, pass.input, pass.prepared, epilogue);
+  const Status status = prepare(context, s, pass.weight, scratch);
+  if (status.message) return status;
+  return correlate(context, correlation_3x3(s), pass.x, pass.input, scratch, epilogue);
+}
+
+Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
+                      const Epilogue& epilogue, void* scratch) {
+  const Correlation3x3 sizes = correlation_3x3_of_gradient(s);
+  const Status status = pack(context, sizes, true, weight, scratch);
+  return status.message ? status : correlate(context, sizes, dy, {}, scratch, epilogue);
+}
+
 }  // namespace
 
 bool fits_3x3(const Context& context, const Conv2dShape& s) {
@@ -204,48 +282,18 @@ Correlation3x3 correlation_3x3_of_gradient(const Conv2dShape& shape) {
   return {s.N, s.OH, s.OW, s.K, s.H, s.W, s.C, 2 - s.pad_top, 2 - s.pad_left};
 }
 
-size_t packed_3x3_bytes(const Context& context, const Correlation3x3& s) {
-  return with_math(
-      context, [&](auto math) { return static_cast<size_t>(packed_words<decltype(math)>(s)) * sizeof(uint32_t); });
-}
-
-Status pack_3x3(const Context& context, const Correlation3x3& s, bool turned, const float* weight, void* packed) {
-  return with_math(context, [&](auto math) {
-    using Math = decltype(math);
-    const Pack3x3<Math> body{s, columns_of(s), turned, weight, static_cast<uint32_t*>(packed)};
-    return for_each(context, packed_words<Math>(s), body);
-  });
-}
-
-// Two to three blocks on each multiprocessor of a large GPU; more for small tiles.
-int parts_3x3(const Correlation3x3& s) {
-  return with_share(s, [&](auto share) {
-    using T = typename decltype(share)::T;
-    const int wanted = ceil_div(T::kPixels > 64 ? 264 : 396, ceil_div(s.K, columns_of(s)));
-    const int tiles = tiles_of<T>(s);
-    return tiles < wanted ? tiles : wanted;
-  });
-}
-
-Status correlate_3x3(const Context& context, const Correlation3x3& s, const float* x, const ScaleShift& input,
-                     const void* packed, const Epilogue& epilogue) {
-  return with_math(context, [&](auto math) {
-    return with_share(s, [&](auto share) {
-      return with_takes(epilogue.takes, [&](auto taken) {
-        using Kernel = Correlate<decltype(math), decltype(share), decltype(taken)::value>;
-        const int taps = 9 * ceil_div(s.C, kChannels), blocks = parts_3x3(s);
-        // Where as many blocks as are to be there at once find room on a large GPU's multiprocessor.
-        constexpr size_t kRoom = (227 << 10) / Kernel::kBlocksAtOnce - (1 << 10);
-        const bool resident = Kernel::shared_bytes(taps) <= (kRoom < kMostSharedBytes ? kRoom : kMostSharedBytes);
-        const Kernel kernel{s,        x,
-                            input,    static_cast<const uint32_t*>(packed),
-                            epilogue, tiles_of<typename Kernel::T>(s),
-                            blocks,   resident};
-        const Grid grid{blocks, ceil_div(s.K, decltype(share)::kColumns)};
-        return launch(context, kernel, grid, Kernel::shared_bytes(resident ? taps : Kernel::kStages));
-      });
-    });
-  });
-}
+const Algorithm k3x3{
+    .fits = fits_3x3,
+    .in_vectors = true,
+    .fusions = kFusePool | kFuseInput | kNeedsGradient,
+    .forward = forward,
+    .backward_input = backward_input,
+    .scratch_bytes = scratch_bytes,
+    .parts = parts,
+    .backward_weight = backward_weight_3x3,
+    .weight_parts = weight_parts_3x3,
+    .prepared_bytes = prepared_bytes,
+    .prepare = prepare,
+};
 
 }  // namespace pyconv::cuda

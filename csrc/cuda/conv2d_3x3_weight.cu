@@ -179,9 +179,7 @@ int all_tiles(const Correlation3x3& s) {
   return is_narrow(s.OW) ? tiles_of<Square>(s) : tiles_of<WideHalf>(s);
 }
 
-}  // namespace
-
-int backward_weight_3x3_parts(const Correlation3x3& s) {
+int parts_of(const Correlation3x3& s) {
   const int columns = columns_of(s), blocks = ceil_div(s.C, kChannels) * ceil_div(s.K, columns);
   const int by_memory = (1 << 24) / ((9 * s.C + 1) * s.K);
   int parts = ceil_div(columns == 64 ? 264 : 396, blocks);  // to fill the multiprocessors of a large GPU
@@ -189,13 +187,20 @@ int backward_weight_3x3_parts(const Correlation3x3& s) {
   return parts < 1 ? 1 : parts;
 }
 
-Status backward_weight_3x3(const Context& context, const Correlation3x3& s, const float* dy, const float* x,
-                           const ScaleShift& input, float* sums) {
-  const int parts = backward_weight_3x3_parts(s);
+}  // namespace
+
+int64_t weight_parts_3x3(const Conv2dShape& s) {
+  return parts_of(correlation_3x3(s));
+}
+
+Status backward_weight_3x3(const Context& context, const Conv2dShape& shape, const Conv2dGradient& gradient,
+                           const float* x, const ScaleShift& input, float* sums) {
+  const Correlation3x3 s = correlation_3x3(shape);
+  const int parts = parts_of(s);
   const auto with = [&](auto math, auto tile, auto columns) {
     using Kernel = BackwardWeight3x3<decltype(math), decltype(tile), decltype(columns)::value>;
     const Grid grid{ceil_div(s.C, kChannels), ceil_div(s.K, decltype(columns)::value), parts};
-    return launch(context, Kernel{s, dy, x, input, sums, all_tiles(s), parts}, grid, Kernel::kSharedBytes);
+    return launch(context, Kernel{s, gradient.d, x, input, sums, all_tiles(s), parts}, grid, Kernel::kSharedBytes);
   };
   const auto with_columns = [&](auto math, auto tile) {
     return columns_of(s) == 32 ? with(math, tile, std::integral_constant<int, 32>{})

@@ -1,5 +1,6 @@
 // Depthwise convolutions: a thread takes an output, or in the input gradient an input, of up to four channels.
-#include "conv2d_general.cuh"
+#include "conv2d.cuh"
+#include "conv2d_epilogue.cuh"
 
 namespace pyconv::cuda {
 
@@ -94,39 +95,50 @@ struct DepthwiseBackwardWeight {
   }
 };
 
-}  // namespace
-
-bool fits_depthwise(const Conv2dShape& s) {
+bool fits(const Context&, const Conv2dShape& s) {
   return s.groups > 1 && s.C_in == s.groups && s.C_out == s.groups && s.KH * s.KW <= kMostTaps;
 }
 
-Status forward_depthwise(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
-                         const Epilogue& epilogue) {
-  return for_packs(context, s.N * s.OH * s.OW, s.C_out, DepthwiseForward{s, x, weight, epilogue}, x, weight,
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass, const Epilogue& epilogue,
+               void*) {
+  return for_packs(context, s.N * s.OH * s.OW, s.C_out, DepthwiseForward{s, pass.x, pass.weight, epilogue}, pass.x,
+                   pass.weight, epilogue.y);
+}
+
+Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
+                      const Epilogue& epilogue, void*) {
+  return for_packs(context, s.N * s.H * s.W, s.C_in, DepthwiseBackwardInput{s, dy, weight, epilogue.y}, dy, weight,
                    epilogue.y);
 }
 
-Status backward_input_depthwise(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
-                                float* dx) {
-  return for_packs(context, s.N * s.H * s.W, s.C_in, DepthwiseBackwardInput{s, dy, weight, dx}, dy, weight, dx);
-}
-
 // To fill the multiprocessors of a large GPU, in parts of 128 pixels and more.
-int64_t backward_weight_depthwise_parts(const Conv2dShape& s) {
+int64_t weight_parts(const Conv2dShape& s) {
   const int64_t wanted = ceil_div(1024, ceil_div(s.C_out, 32)), most = ceil_div(s.N * s.OH * s.OW, 128);
   return most < 1 ? 1 : wanted < most ? wanted : most;
 }
 
-Status backward_weight_depthwise(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
-                                 float* sums) {
-  const int64_t parts = backward_weight_depthwise_parts(s);
+Status backward_weight(const Context& context, const Conv2dShape& s, const Conv2dGradient& gradient,
+                       const float* x, const ScaleShift&, float* sums) {
+  const int64_t parts = weight_parts(s);
   const auto with = [&](auto taps) {
     using Kernel = DepthwiseBackwardWeight<decltype(taps)::value>;
     const Grid grid{ceil_div(s.C_out, Kernel::kColumns), parts};
-    return launch(context, Kernel{s, dy, x, sums, parts}, grid, Kernel::kSharedBytes);
+    return launch(context, Kernel{s, gradient.d, x, sums, parts}, grid, Kernel::kSharedBytes);
   };
   return s.KH * s.KW <= 9 ? with(std::integral_constant<int, 9>{})
                           : with(std::integral_constant<int, kMostTaps>{});
 }
+
+}  // namespace
+
+const Algorithm kDepthwise{
+    .fits = fits,
+    .in_vectors = false,
+    .fusions = kNeedsGradient,
+    .forward = forward,
+    .backward_input = backward_input,
+    .backward_weight = backward_weight,
+    .weight_parts = weight_parts,
+};
 
 }  // namespace pyconv::cuda

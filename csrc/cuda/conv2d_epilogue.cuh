@@ -57,8 +57,7 @@ PYCONV_DEVICE float finished(const Epilogue& e, int64_t c, float sum) {
   float v = e.bias ? sum + e.bias[c] : sum;
   if (e.relu) v = rectify(v);
   if (!e.output.scale) return v;
-  v = e.output.scale[c] * v + e.output.shift[c];
-  return e.output.relu ? rectify(v) : v;
+  return scale_shift(v, e.output.scale[c], e.output.shift[c], e.output.relu);
 }
 
 // Of a block, which goes through several tiles: S is how its warps share them.
@@ -139,8 +138,7 @@ struct TileEpilogue {
         v += bias.v[k % 2];
         if (e.relu) v = rectify(v);
         if (!e.output.scale) continue;
-        v = scale.v[k % 2] * v + shift.v[k % 2];
-        if (e.output.relu) v = rectify(v);
+        v = scale_shift(v, scale.v[k % 2], shift.v[k % 2], e.output.relu);
       }
   }
 
@@ -173,7 +171,7 @@ struct TileEpilogue {
             first[2 * j + k] += d;
             second[2 * j + k] += d * d;
           } else if constexpr (kTakes == Takes::kProducts) {
-            const float d = scale.v[k] * x.v[k] + shift.v[k] <= 0 ? 0 : v;
+            const float d = masked_by_relu(v, x.v[k], scale.v[k], shift.v[k], 0.0f);
             first[2 * j + k] += d;
             second[2 * j + k] += d * (x.v[k] - mean.v[k]);
           }

@@ -204,25 +204,29 @@ int parts_of(const Correlation3x3& s, int wanted, int columns) {
   return tiles < parts ? tiles : parts;
 }
 
-}  // namespace
+int parts_of(const Correlation3x3& s) {
+  return s.K <= 32 ? parts_of(s, 396, 32) : parts_of(s, 264, 64);  // as many as are there at once
+}
 
-bool fits_few_channels(const Context& context, const Conv2dShape& s) {
+bool fits(const Context& context, const Conv2dShape& s) {
   Conv2dShape wider = s;  // but for its channels it is a 3x3 convolution like others
   wider.C_in = 16;
   return s.C_in >= 1 && s.C_in <= kMostChannels && fits_3x3(context, wider);
 }
 
-int parts_few_channels(const Correlation3x3& s) {
-  return s.K <= 32 ? parts_of(s, 396, 32) : parts_of(s, 264, 64);  // as many as are there at once
+int parts(const Conv2dShape& s, Conv2dPass) {
+  return parts_of(correlation_3x3(s));
 }
 
-Status correlate_few_channels(const Context& context, const Correlation3x3& s, const float* x, const float* weight,
-                              const Epilogue& epilogue) {
+Status forward(const Context& context, const Conv2dShape& shape, const ForwardPass& pass, const Epilogue& epilogue,
+               void*) {
+  const Correlation3x3 s = correlation_3x3(shape);
   const auto with = [&](auto share, auto taken) {
     using Kernel = CorrelateFewChannels<decltype(share), decltype(taken)::value>;
-    const int blocks = parts_few_channels(s);
+    const int blocks = parts_of(s);
     const Grid grid{blocks, ceil_div(s.K, decltype(share)::kColumns)};
-    return launch(context, Kernel{s, x, weight, epilogue, tiles_of<Wide>(s), blocks}, grid, Kernel::kSharedBytes);
+    return launch(context, Kernel{s, pass.x, pass.weight, epilogue, tiles_of<Wide>(s), blocks}, grid,
+                  Kernel::kSharedBytes);
   };
   const auto with_share = [&](auto taken) {
     return s.K <= 32 ? with(Share<Wide, 32>{}, taken) : with(Share<Wide, 64>{}, taken);
@@ -231,16 +235,29 @@ Status correlate_few_channels(const Context& context, const Correlation3x3& s, c
                                            : with_share(std::integral_constant<Takes, Takes::kNothing>{});
 }
 
-int backward_weight_few_channels_parts(const Correlation3x3& s) {
-  return parts_of(s, 528, BackwardWeightFewChannels::kColumns);
+int64_t weight_parts(const Conv2dShape& s) {
+  return parts_of(correlation_3x3(s), 528, BackwardWeightFewChannels::kColumns);
 }
 
-Status backward_weight_few_channels(const Context& context, const Correlation3x3& s,
-                                    const Conv2dGradient& gradient, const float* x, float* sums) {
+Status backward_weight(const Context& context, const Conv2dShape& shape, const Conv2dGradient& gradient,
+                       const float* x, const ScaleShift&, float* sums) {
   using Kernel = BackwardWeightFewChannels;
-  const int parts = backward_weight_few_channels_parts(s);
+  const Correlation3x3 s = correlation_3x3(shape);
+  const int parts = static_cast<int>(weight_parts(shape));
   const Grid grid{parts, ceil_div(s.K, Kernel::kColumns)};
   return launch(context, Kernel{s, gradient, x, sums, tiles_of<Wide>(s), parts}, grid, Kernel::kSharedBytes);
 }
+
+}  // namespace
+
+const Algorithm kFewChannels{
+    .fits = fits,
+    .in_vectors = true,
+    .fusions = kFusePool,
+    .forward = forward,
+    .parts = parts,
+    .backward_weight = backward_weight,
+    .weight_parts = weight_parts,
+};
 
 }  // namespace pyconv::cuda

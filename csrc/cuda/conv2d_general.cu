@@ -1,5 +1,6 @@
 // Convolutions of any kernel, stride, padding, dilation and groups, as implicit matrix products (gemm.cuh).
-#include "conv2d_general.cuh"
+#include "conv2d.cuh"
+#include "conv2d_epilogue.cuh"
 #include "gemm.cuh"
 
 namespace pyconv::cuda {
@@ -249,18 +250,22 @@ Problem backward_weight_problem(const Conv2dShape& s) {
   return problem;
 }
 
-}  // namespace
-
-size_t forward_general_bytes(const Conv2dShape& s) {
-  const auto problem = forward_problem<Forward<false>>(s);
-  return problem.parts > 1 ? static_cast<size_t>(problem.parts * problem.rows * s.C_out) * sizeof(float) : 0;
+bool fits(const Context&, const Conv2dShape&) {
+  return true;
 }
 
-Status forward_general(const Context& context, const Conv2dShape& s, const float* x, const float* weight,
-                       const Epilogue& epilogue, float* sums) {
+size_t scratch_bytes(const Context&, const Conv2dShape& s, Conv2dPass pass) {
+  const auto problem = forward_problem<Forward<false>>(s);
+  if (pass != Conv2dPass::kForward || problem.parts == 1) return 0;
+  return static_cast<size_t>(problem.parts * problem.rows * s.C_out) * sizeof(float);
+}
+
+Status forward(const Context& context, const Conv2dShape& s, const ForwardPass& pass, const Epilogue& epilogue,
+               void* scratch) {
+  auto* sums = static_cast<float*>(scratch);
   return with_problem<Forward>(s, [&](auto kind) {
     auto problem = forward_problem<decltype(kind)>(s);
-    problem.x = x, problem.weight = weight, problem.epilogue = epilogue, problem.sums = sums;
+    problem.x = pass.x, problem.weight = pass.weight, problem.epilogue = epilogue, problem.sums = sums;
     const Status status = multiply(context, problem, s.groups);
     if (status.message || problem.parts == 1) return status;
     const int64_t size = problem.rows * s.C_out;
@@ -268,26 +273,40 @@ Status forward_general(const Context& context, const Conv2dShape& s, const float
   });
 }
 
-Status backward_input_general(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
-                              float* dx) {
+Status backward_input(const Context& context, const Conv2dShape& s, const float* dy, const float* weight,
+                      const Epilogue& epilogue, void*) {
   const int64_t depth = s.KH * s.KW * (s.C_out / s.groups);
   return with_problem<BackwardInput>(s, [&](auto kind) {
     using Problem = decltype(kind);
-    return multiply(context, Problem{s, dy, weight, dx, s.N * s.H * s.W, s.C_in / s.groups, depth, 1}, s.groups);
-  });
-}
-
-int64_t backward_weight_general_parts(const Conv2dShape& s) {
-  return backward_weight_problem<BackwardWeight<false>>(s).parts;
-}
-
-Status backward_weight_general(const Context& context, const Conv2dShape& s, const float* dy, const float* x,
-                               float* sums) {
-  return with_problem<BackwardWeight>(s, [&](auto kind) {
-    auto problem = backward_weight_problem<decltype(kind)>(s);
-    problem.dy = dy, problem.x = x, problem.sums = sums;
+    const Problem problem{s, dy, weight, epilogue.y, s.N * s.H * s.W, s.C_in / s.groups, depth, 1};
     return multiply(context, problem, s.groups);
   });
 }
+
+int64_t weight_parts(const Conv2dShape& s) {
+  return backward_weight_problem<BackwardWeight<false>>(s).parts;
+}
+
+Status backward_weight(const Context& context, const Conv2dShape& s, const Conv2dGradient& gradient,
+                       const float* x, const ScaleShift&, float* sums) {
+  return with_problem<BackwardWeight>(s, [&](auto kind) {
+    auto problem = backward_weight_problem<decltype(kind)>(s);
+    problem.dy = gradient.d, problem.x = x, problem.sums = sums;
+    return multiply(context, problem, s.groups);
+  });
+}
+
+}  // namespace
+
+const Algorithm kGeneral{
+    .fits = fits,
+    .in_vectors = false,
+    .fusions = kNeedsGradient,
+    .forward = forward,
+    .backward_input = backward_input,
+    .scratch_bytes = scratch_bytes,
+    .backward_weight = backward_weight,
+    .weight_parts = weight_parts,
+};
 
 }  // namespace pyconv::cuda

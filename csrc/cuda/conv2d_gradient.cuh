@@ -27,7 +27,7 @@ PYCONV_DEVICE Pack<kWidth> gradient_at(const Conv2dGradient& g, int64_t C, int64
   if (g.normalization.relu) {
     const auto scale = load<kWidth>(g.normalization.scale + c), shift = load<kWidth>(g.normalization.shift + c);
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) d.v[e] = scale.v[e] * y.v[e] + shift.v[e] <= 0 ? 0 : d.v[e];
+    for (int e = 0; e < kWidth; ++e) d.v[e] = masked_by_relu(d.v[e], y.v[e], scale.v[e], shift.v[e], 0.0f);
   }
   if (g.coefficients) {
     const auto scale = load<kWidth>(g.coefficients + c), slope = load<kWidth>(g.coefficients + C + c);

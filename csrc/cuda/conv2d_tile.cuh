@@ -176,10 +176,7 @@ PYCONV_DEVICE void convert_halo(uint32_t* to, const float* landed, const TilePla
   for_own_vectors<kThreads, kVectors, T::kHalo>(landed, [&](int pixel, Pack<4> v) {
     if (normalizes && place.input<T>(s, pixel) >= 0) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        v.v[e] = scale.v[e] * v.v[e] + shift.v[e];
-        if (input.relu && v.v[e] < 0) v.v[e] = 0;
-      }
+      for (int e = 0; e < 4; ++e) v.v[e] = scale_shift(v.v[e], scale.v[e], shift.v[e], input.relu);
     }
     store(to + pixel * kStride + vector * (4 / Math::kPerWord), Math::words(v));
   });

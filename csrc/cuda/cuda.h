@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "../entries.h"
+#include "../formulas.h"
 #include "runtime.h"
 
 namespace pyconv::cuda {
@@ -23,6 +24,12 @@ struct Element {
     h = i % static_cast<Index>(H), n = i / static_cast<Index>(H);
   }
 };
+
+// scale_shift with a flag: a bound would take a register, which the products are short of.
+PYCONV_DEVICE float scale_shift(float v, float scale, float shift, int32_t relu) {
+  v = scale * v + shift;
+  return relu && v < 0 ? 0 : v;
+}
 
 // Calls function with a data set's pixels as what they are.
 template <class Function>

@@ -1,6 +1,10 @@
-// The only file that knows device intrinsics. A kernel is a struct of its arguments with kThreads and
-// operator()(), which every thread of the grid runs; it is written once, for the GPU and for the emulator
-// (tests/cuda_emulator).
+// What a thread of a GPU can do, as plain functions: which thread it is, memory that its block shares, barriers,
+// values exchanged within its warp of 32, products on the tensor cores, copies that run in the background. Kernels
+// use these and nothing of CUDA's own, and so the emulator of the tests can run the same kernels on a CPU: it
+// gives the same functions another body (tests/cuda_emulator/emulated_device.h).
+//
+// A kernel is a struct: its members are the arguments, kThreads says how many threads a block has, and every
+// thread of every block runs operator()(). runtime.h launches it.
 #pragma once
 
 #include <cstddef>

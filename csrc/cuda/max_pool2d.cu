@@ -71,7 +71,7 @@ struct MaxPool2dSigned {
 // Calls function with a value of argmax's type.
 template <class Function>
 Status with_index_type(const Pool2dShape& s, const Function& function) {
-  return s.KH * s.KW <= 256 ? function(uint8_t{}) : function(int32_t{});
+  return argmax_is_uint8(s) ? function(uint8_t{}) : function(int32_t{});
 }
 
 }  // namespace

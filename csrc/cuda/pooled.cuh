@@ -1,4 +1,5 @@
-// Max pooling of what is normalised only later.
+// Max pooling that does not wait for the batch normalisation before it: only the sign of its gamma decides whether
+// the largest or the smallest of four values is the largest once they are normalised.
 #pragma once
 
 #include "cuda.h"

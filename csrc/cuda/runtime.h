@@ -1,4 +1,5 @@
-// The only file, with runtime.cu, that knows the CUDA runtime: launches here, memory, streams and graphs there.
+// Launches of kernels, whole or element by element. This and runtime.cu (memory, streams, graphs) are the only
+// files that know the CUDA runtime.
 #pragma once
 
 #include "../kernels.h"
