@@ -109,6 +109,7 @@ CALLS = {
     "Dense": (layers.Dense, {"units": 4}),
     "Dropout": (layers.Dropout, {"rate": 0.5}),
     "Flatten": (layers.Flatten, {}),
+    "GELU": (layers.GELU, {}),
     "GlobalAveragePooling2D": (layers.GlobalAveragePooling2D, {}),
     "Input": (layers.Input, {"shape": (4, 4, 3)}),
     "Linear": (layers.Linear, {}),
