@@ -14,6 +14,9 @@ ORDERS = ("relu-bn", "bn-relu")
 class Settings(common.Settings):
     """The post's hyperparameters; those that it leaves open as docs/results.md found them best."""
 
+    batch_size: int = 128
+    learning_rate: float = 4e-3
+    schedule: str = "one-cycle"
     order: str = common.setting("relu-bn", "ReLU before or after normalisation", choices=ORDERS)
     initializer: str = common.setting(
         "glorot_uniform", f"initial weights: {', '.join(INITIALIZERS)}", choices=INITIALIZERS

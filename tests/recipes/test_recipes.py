@@ -26,10 +26,13 @@ def test_blog_is_the_posts_network():
 
 def test_blog_settings():
     settings = blog.Settings()
-    assert (settings.dataset, settings.epochs, settings.batch_size) == ("cifar10", 64, 64)
+    assert (settings.dataset, settings.epochs, settings.batch_size) == ("cifar10", 64, 128)
     adam = make_optimizer(settings, 100)
     assert isinstance(adam, optimizers.Adam)
-    assert adam.learning_rate == 1e-3
+    assert isinstance(adam._learning_rate, schedules.OneCycle)
+    assert adam._learning_rate.total_steps == 6400
+    literal = make_optimizer(blog.Settings(schedule="constant", learning_rate=1e-3), 100)
+    assert literal.learning_rate == 1e-3
     augmentation = make_augmentation(settings)
     assert augmentation.ranges == {
         "rotation_range": 45.0,
