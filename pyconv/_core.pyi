@@ -336,7 +336,7 @@ def random_affine(
     matrix: Tensor | None = None,
 ) -> Tensor: ...
 
-# Fused calls, for pyconv/fusion.py (csrc/kernels.h, FusedKernels).
+# Fused calls, for pyconv/engine/fusion (csrc/kernels.h, FusedKernels).
 
 def conv2d_fusions(
     x_shape: Sequence[int],

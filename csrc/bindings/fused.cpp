@@ -1,4 +1,4 @@
-// The fused entries of a backend, which the planner alone calls (pyconv/engine/fusion.py).
+// The fused entries of a backend, which the planner alone calls (pyconv/engine/fusion).
 #include <pybind11/stl.h>
 
 #include "geometry.h"
