@@ -84,9 +84,9 @@ def training_state(model):
     trainer = model.trainer
     if trainer.optimizer is None:
         return arrays, None
-    names = {id(parameter): name for name, parameter in model.network.named_parameters().items()}
+    names = model.network.names()
     for slot, parameter, values in trainer.slot_arrays():
-        arrays[f"{_SLOTS}{slot}/{names[id(parameter)]}"] = values.numpy().copy()
+        arrays[f"{_SLOTS}{slot}/{names[parameter]}"] = values.numpy().copy()
     return arrays, {
         "optimizer": serialize(trainer.optimizer),
         "optimizer_state": trainer.optimizer.get_state(),
@@ -120,9 +120,9 @@ def set_training_state(model, arrays, state):
     trainer.passes = arguments.integer(passes, "passes", "load_model", least=0)
     trainer.single_steps = arguments.integer(single_steps, "single_steps", "load_model", least=0)
     trainer.prepare()
-    names = {id(parameter): name for name, parameter in named.items()}
+    names = model.network.names()
     for slot, parameter, values in trainer.slot_arrays():
-        saved = arrays.get(f"{slots}{slot}/{names[id(parameter)]}")
+        saved = arrays.get(f"{slots}{slot}/{names[parameter]}")
         if saved is not None:  # saved before the first step: the slots start at 0
             values.assign(saved)
 

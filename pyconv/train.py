@@ -116,6 +116,7 @@ def parse(argv):
     folder.add_argument("--run-dir", help="folder to write (default: runs/<recipe>-<dataset>-<time>)")
     folder.add_argument("--resume", metavar="RUN", help="continue the run in this folder, bit for bit")
     cli.add_machine_options(parser)
+    defaults = [recipes.get(name).Settings() for name in recipes.NAMES]
     group = parser.add_argument_group("settings", f"defaults are the recipe's ({' / '.join(recipes.NAMES)})")
     for field in _options().values():
         kind = {"action": argparse.BooleanOptionalAction}
@@ -127,7 +128,7 @@ def parse(argv):
             flag(field),
             dest=field.name,
             default=argparse.SUPPRESS,
-            help=f"{field.metadata['help']} (default: {_defaults(field.name)})",
+            help=f"{field.metadata['help']} (default: {_shown(defaults, field.name)})",
             **kind,
         )
     return parser.parse_args(argv)
@@ -146,10 +147,10 @@ def _flag(name):
     return flag(_options()[name])
 
 
-def _defaults(name):
-    """Return a setting's defaults as text: one where the recipes agree, else one a recipe."""
-    defaults = [str(getattr(recipes.get(recipe).Settings(), name, "-")) for recipe in recipes.NAMES]
-    return " / ".join(defaults if len(set(defaults)) > 1 else defaults[:1])
+def _shown(defaults, name):
+    """Return what recipes have for a setting as text: once where they agree, else one after the other."""
+    values = [str(getattr(settings, name, "-")) for settings in defaults]
+    return " / ".join(values if len(set(values)) > 1 else values[:1])
 
 
 def configure(args, config):
@@ -302,19 +303,18 @@ def describe_result(run, watchers, model, test):
     """Print what the last epoch reached beside the best; `test` is the set that chose neither, or None."""
     accuracies = next(w for w in watchers if isinstance(w, RunHistory)).history["val_accuracy"]
     best = max(range(len(accuracies)), key=accuracies.__getitem__)
-    epochs = {f"the last epoch ({run.last.name})": (accuracies[-1], model)}
+    epochs = {"the last epoch": (accuracies[-1], model, run.last)}
     if best + 1 < len(accuracies):
-        epochs[f"the best, epoch {best + 1} ({run.best.name})"] = accuracies[best], load_model(run.best)
-    for epoch, (accuracy, network) in epochs.items():
+        epochs[f"the best, epoch {best + 1}"] = accuracies[best], load_model(run.best), run.best
+    for epoch, (accuracy, network, file) in epochs.items():
         if test is None:
-            print(f"test accuracy {accuracy:.4f} at {epoch}")
+            print(f"test accuracy {accuracy:.4f} at {epoch} ({file.name})")
         else:
             tested = network.evaluate(*test, batch_size=256, verbose=0, return_dict=True)["accuracy"]
             print(f"validation accuracy {accuracy:.4f}, test accuracy {tested:.4f} at {epoch}")
     if test is None and len(epochs) > 1:
-        print(
-            "The best was chosen by its test accuracy, which flatters; --validation-split chooses without it."
-        )
+        print("The best was chosen by its test accuracy, which flatters;")
+        print("--validation-split chooses without the test set.")
     print(f"the run is in {run.path}")
 
 

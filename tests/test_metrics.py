@@ -75,3 +75,13 @@ def test_a_metric_of_ones_own(rng, tmp_path):
 def test_names_of_metrics(given, message):
     with pytest.raises(ValueError, match=message):
         metrics.named(given)
+
+
+def test_a_metric_that_cannot_be_saved_is_refused_at_once():
+    class Lost(Largest):
+        def __init__(self, factor):
+            super().__init__("lost")
+
+    model = Sequential([layers.Dense(4, input_shape=(6,))])
+    with pytest.raises(TypeError, match=r"\[Lost\] the argument factor is kept under no attribute"):
+        model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), [Lost(2)])

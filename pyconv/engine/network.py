@@ -127,6 +127,10 @@ class Network:
                 named[name] = parameter
         return named
 
+    def names(self):
+        """Return {parameter: its name in files}."""
+        return {parameter: name for name, parameter in self.named_parameters().items()}
+
     @property
     def trainable_parameters(self):
         """The parameters that training changes."""

@@ -128,7 +128,7 @@ class Trainer:
         if self.flat is None or not self.flat.holds(wanted):
             for slot, parameter, values in self.slot_arrays():
                 self._slots[slot, parameter] = values.numpy().copy()
-            names = {parameter: name for name, parameter in self.network.named_parameters().items()}
+            names = self.network.names()
             named = {names[parameter]: parameter for parameter in wanted}
             self.flat = FlatParameters(named, self.optimizer, self.device)
             for slot, parameter, values in self.slot_arrays():

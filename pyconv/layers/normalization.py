@@ -21,8 +21,6 @@ class Normalization(Layer):
     Parameters: mean, variance, each (C,).
     """
 
-    takes_uint8 = True
-
     def __init__(self, mean=None, variance=None, input_shape=None, name=None):
         super().__init__(name)
         if (mean is None) != (variance is None):
@@ -70,8 +68,6 @@ class Normalization(Layer):
             parameter.assign(np.broadcast_to(np.asarray(value, np.float32), channels))
 
     def trace(self, trace, x):
-        if x.dtype == "uint8":
-            x = trace.cast(x)
         mean, variance = self.parameters
         statistics = {"gamma": None, "beta": None, "mean": mean, "variance": variance, "epsilon": 0.0}
         y = trace.buffer(x.shape)

@@ -28,10 +28,10 @@ def network_between(inputs, outputs):
     visit(end)
     if start not in numbers:
         raise ValueError("[Model] outputs does not depend on inputs")
-    for i, node in enumerate(nodes):
-        if node.layer not in [other.layer for other in nodes[:i]]:
-            name_layer(node.layer, list(dict.fromkeys(other.layer for other in nodes[:i])), "Model")
-    return Network(nodes, numbers[end])
+    network = Network(nodes, numbers[end])
+    for i, layer in enumerate(network.layers):
+        name_layer(layer, network.layers[:i], "Model")
+    return network
 
 
 def network_from(layers, nodes, output):

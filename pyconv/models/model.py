@@ -118,7 +118,7 @@ class Model(Structure):
         Args:
             optimizer: a name or an `Optimizer`.
             loss: a name or a `Loss`.
-            metrics: None or names of accuracy.
+            metrics: None, a name of accuracy, a `Metric`, or a list of them.
             fuse: let one pass over memory do the work of several layers; False: each layer on its own, which
                 gives the same results but for rounding.
 
@@ -130,7 +130,9 @@ class Model(Structure):
         self.trainer.expect_idle("compile")
         optimizer, loss, metrics = optimizers.get(optimizer), losses.get(loss), named_metrics(metrics)
         fuse = arguments.flag(fuse, "fuse", "compile")
-        serialize([optimizer, loss])  # what cannot be saved is refused now, and not after an epoch
+        serialize(
+            [optimizer, loss, *metrics.values()]
+        )  # what cannot be saved is refused now, and not after an epoch
         self.trainer.compile(optimizer, loss, metrics, fuse)
 
     @answering

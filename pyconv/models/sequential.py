@@ -33,10 +33,9 @@ class Sequential(Model):
         if any(layer is other for other in self.layers):
             raise ValueError(f"[Sequential] {layer.name} is in the model already")
         name_layer(layer, self.layers, "Sequential")
-        was_built, shape = self.built, self.input_shape
         self.trainer.change_network(Network.chain([*self.layers, layer]))
-        shape = self.layers[0].declared_shape or (shape if was_built else None)
-        if was_built or shape is not None:
+        first = self.layers[0]
+        if shape := first.declared_shape or first.input_shape:
             self.build(shape)
 
     def pop(self):
