@@ -21,7 +21,14 @@
   ENTRY(gelu, size, approximate, x, y = x) \
   ENTRY(gelu_backward, size, approximate, dy, x, dx = dy) \
   ENTRY(add, size, a, b, y = a) \
+  ENTRY(multiply, size, a, b, y = a) \
+  ENTRY(divide, size, a, b, y = a) \
+  ENTRY(rescale, size, scale, offset, x, y = x) \
+  ENTRY(exp, size, x, y = x) \
+  ENTRY(log, size, x, y = x) \
   ENTRY(dropout, shape, rng, x, y = x) \
+  ENTRY(concatenate, shape, a, b, y) \
+  ENTRY(concatenate_backward, shape, dy, da, db) \
   ENTRY(batch_norm, shape, x, gamma, beta, running_mean, running_variance, y, mean, rstd) \
   ENTRY(batch_norm_inference, shape, x, gamma, beta, mean, variance, y) \
   ENTRY(batch_norm_backward, shape, dy, x, gamma, mean, rstd, dx = dy, dgamma, dbeta) \
@@ -32,7 +39,9 @@
   ENTRY(linear_workspace, shape, pass) \
   ENTRY(softmax, shape, x, y) \
   ENTRY(softmax_backward, shape, dy, y, dx) \
-  ENTRY(softmax_cross_entropy, shape, logits, labels, targets, loss, dlogits = logits) \
+  ENTRY(softmax_cross_entropy, shape, logits, labels, targets, dloss, loss, dlogits = logits) \
+  ENTRY(cross_entropy, shape, x, labels, targets, loss) \
+  ENTRY(cross_entropy_backward, shape, dloss, x, labels, targets, dx) \
   ENTRY(accuracy, shape, scores, labels, targets, correct) \
   ENTRY(sum, size, scale, x, total) \
   ENTRY(sum_of_squares, size, scale, x, total) \

@@ -71,9 +71,19 @@ struct Kernels {
   Status (*gelu_backward)(const Context&, int64_t size, int32_t approximate, const float* dy, const float* x,
                           float* dx);
   Status (*add)(const Context&, int64_t size, const float* a, const float* b, float* y);
+  Status (*multiply)(const Context&, int64_t size, const float* a, const float* b, float* y);
+  Status (*divide)(const Context&, int64_t size, const float* a, const float* b, float* y);
+  // scale * x + offset.
+  Status (*rescale)(const Context&, int64_t size, float scale, float offset, const float* x, float* y);
+  Status (*exp)(const Context&, int64_t size, const float* x, float* y);
+  Status (*log)(const Context&, int64_t size, const float* x, float* y);
   // Keeps an element with probability 1 - rate, scaled by 1 / (1 - rate). Its own gradient: call it on dy
   // with the same rng. Element i takes word i % 4 of block i / 4.
   Status (*dropout)(const Context&, const DropoutShape&, const uint32_t* rng, const float* x, float* y);
+
+  // ---- rows of two arrays side by side.
+  Status (*concatenate)(const Context&, const ConcatenateShape&, const float* a, const float* b, float* y);
+  Status (*concatenate_backward)(const Context&, const ConcatenateShape&, const float* dy, float* da, float* db);
 
   // ---- batch normalisation over M rows. gamma (null: 1), beta (null: 0). variance is biased, as Keras'.
   // Training: writes mean (C) and rstd (C) = 1 / sqrt(variance + epsilon); running_* (null to skip) are
@@ -99,12 +109,17 @@ struct Kernels {
   size_t (*linear_workspace)(const Context&, const LinearShape&, Conv2dPass);
 
   // ---- classification. Exactly one of labels (N, int32 in [0, K)) and targets (N, K) is not null.
-  // label_smoothing and gradient_scale are softmax_cross_entropy's alone.
+  // label_smoothing is the cross-entropies' alone. dloss (N; null: 1 / N, the mean's) is the gradient of `loss`.
   Status (*softmax)(const Context&, const ClassShape&, const float* x, float* y);
   Status (*softmax_backward)(const Context&, const ClassShape&, const float* dy, const float* y, float* dx);
   // loss (N): a row's cross-entropy in nats. dlogits may be null, or logits (in place).
   Status (*softmax_cross_entropy)(const Context&, const ClassShape&, const float* logits, const int32_t* labels,
-                                  const float* targets, float* loss, float* dlogits);
+                                  const float* targets, const float* dloss, float* loss, float* dlogits);
+  // The same of x (N, K) that holds probabilities, taken as x / sum(x); one below FLT_MIN counts as that.
+  Status (*cross_entropy)(const Context&, const ClassShape&, const float* x, const int32_t* labels,
+                          const float* targets, float* loss);
+  Status (*cross_entropy_backward)(const Context&, const ClassShape&, const float* dloss, const float* x,
+                                   const int32_t* labels, const float* targets, float* dx);
   // correct (N): 1 where the first largest score is the label (or the targets' first largest), else 0.
   // A row with a NaN is 0.
   Status (*accuracy)(const Context&, const ClassShape&, const float* scores, const int32_t* labels,

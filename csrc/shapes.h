@@ -92,7 +92,11 @@ struct DropoutShape {
 struct ClassShape {
   int64_t N, K;
   float label_smoothing;  // targets become (1 - s) * target + s / K
-  float gradient_scale;   // dlogits = gradient_scale * (softmax - target); 1 / N gives the mean's gradient
+};
+
+// a (M, A), b (M, B), y (M, A + B).
+struct ConcatenateShape {
+  int64_t M, A, B;
 };
 
 // source (M, elements), index (N), y (N, elements); element e belongs to channel e % C.

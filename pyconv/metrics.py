@@ -20,8 +20,8 @@ class Metric(Configurable):
     def trace(self, trace, scores, target):
         """Add the metric's calls; return a buffer (N,), one number for each example.
 
-        `scores` (N, K) are the model's outputs, or the logits below a softmax that the loss takes over;
-        `target` is int32 (N,) or float32 (N, K).
+        `scores` (N, ...) is the model's output; `target` is what the loss takes: labels, int32 (N,), or
+        float32 of the output's shape.
         """
         raise NotImplementedError(f"[{self.name}] a metric defines trace(self, trace, scores, target)")
 

@@ -47,6 +47,13 @@ def op_calls(rng, N=4, size=7, C=5, K=10):
         "gelu": OpCall({"x": x}, {}),
         "gelu_backward": OpCall({"dy": x + 1, "x": x}, {"approximate": True}),
         "add": OpCall({"a": x, "b": x[::-1].copy()}, {}),
+        "multiply": OpCall({"a": x, "b": x[::-1].copy()}, {}),
+        "divide": OpCall({"a": x, "b": 2 + x[::-1] ** 2}, {}),
+        "rescale": OpCall({"x": x}, {"scale": 2.5, "offset": 0.0}),
+        "exp": OpCall({"x": x}, {}),
+        "log": OpCall({"x": x**2}, {}),
+        "concatenate": OpCall({"a": x, "b": dy}, {}),
+        "concatenate_backward": OpCall({"dy": dy}, {"size": C}),
         "dropout": OpCall({"x": x}, {"rate": 0.3, "seed": 5}),
         "batch_norm": OpCall({"x": x, "gamma": gamma, "beta": beta, **running}, {}),
         "batch_norm_inference": OpCall(
@@ -59,6 +66,10 @@ def op_calls(rng, N=4, size=7, C=5, K=10):
         "softmax": OpCall({"x": rows}, {}),
         "softmax_backward": OpCall({"dy": rows, "y": probabilities}, {}),
         "softmax_cross_entropy": OpCall({"logits": rows, "target": labels}, {"label_smoothing": 0.1}),
+        "cross_entropy": OpCall({"x": probabilities, "target": labels}, {"label_smoothing": 0.1}),
+        "cross_entropy_backward": OpCall(
+            {"dloss": normal(rng, N), "x": probabilities, "target": labels}, {"label_smoothing": 0.1}
+        ),
         "accuracy": OpCall({"scores": rows, "target": labels}, {}),
         "sum": OpCall({"x": x}, {}),
         "sum_of_squares": OpCall({"x": x}, {}),

@@ -216,6 +216,17 @@ def softmax_cross_entropy(logits, target, *, label_smoothing=0.0, gradient_scale
     return loss, (1 / max(N, 1) if gradient_scale is None else gradient_scale) * (np.exp(log_p) - target)
 
 
+def cross_entropy(x, target, *, label_smoothing=0.0):
+    x = np.maximum(x.astype(np.float64), np.finfo(np.float32).tiny)
+    return -(targets_of(target, x.shape[1], label_smoothing) * np.log(x / x.sum(1, keepdims=True))).sum(1)
+
+
+def cross_entropy_backward(dloss, x, target, *, label_smoothing=0.0):
+    x = np.maximum(x.astype(np.float64), np.finfo(np.float32).tiny)
+    target = targets_of(target, x.shape[1], label_smoothing)
+    return dloss[:, None] * (target.sum(1, keepdims=True) / x.sum(1, keepdims=True) - target / x)
+
+
 def linear(x, weight, bias=None):
     return x.astype(np.float64) @ weight + (0 if bias is None else bias)
 

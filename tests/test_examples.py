@@ -23,11 +23,16 @@ def small_data(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
+def example(name):
+    """Return an example's script as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
 def test_the_blogs_script(small_data, capsys):
-    spec = importlib.util.spec_from_file_location("blog", ROOT / "examples" / "blog.py")
-    blog = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(blog)
-    history = blog.main(["--epochs", "2", "--batch-size", "32"])
+    history = example("blog").main(["--epochs", "2", "--batch-size", "32"])
 
     assert len(history.history["val_accuracy"]) == 2
     assert all(np.isfinite(values).all() for values in history.history.values())
@@ -36,6 +41,12 @@ def test_the_blogs_script(small_data, capsys):
     filters = [layer.filters for layer in model.layers if isinstance(layer, layers.Conv2D)]
     assert filters == [32, 32, 64, 64, 128, 128]
     assert "conv2d_5 (Conv2D)" in capsys.readouterr().out
+
+
+def test_a_loss_of_ones_own(small_data):
+    before, after = example("own_loss").main(["--epochs", "1"])
+    assert before == after
+    assert np.isfinite(before).all()
 
 
 def test_the_readmes_python(tmp_path, monkeypatch, capsys):

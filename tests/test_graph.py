@@ -133,6 +133,48 @@ def test_a_layer_of_a_residual_twice(data):
     assert model.fit(*data, epochs=3, verbose=0).history["loss"][-1] < 3
 
 
+class Merged:
+    """Two branches, put together in all ways."""
+
+    @staticmethod
+    def model(seed=3):
+        x = Input(SHAPE)
+        a = Conv2D(5, 3, padding="same", activation="relu")(x)
+        b = Conv2D(5, 3, padding="same")(x)
+        wide = layers.Concatenate()([a, b, x, layers.Multiply()([a, b])])
+        tall = layers.Concatenate(axis=1)([wide, Conv2D(18, 1)(wide)])
+        return Model(x, Dense(4, activation="softmax")(Flatten()(tall)), seed=seed)
+
+
+def test_concatenate_and_multiply(backend, data, tmp_path):
+    model, (x, _) = Merged.model(), data
+    assert [layer.name for layer in model.layers if "conc" in layer.name] == ["concatenate", "concatenate_1"]
+    _, first, second, *_ = model.layers
+    a, b = first(x), second(x)
+    wide = np.concatenate([a, b, x, a * b], -1)
+    last, dense = model.get_layer("conv2d_2"), model.layers[-1]
+    expected = dense(np.concatenate([wide, last(wide)], 1).reshape(len(x), -1))
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
+    compiled(model).fit(*data, epochs=2, verbose=0)
+    model.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(load_model(tmp_path / "model.safetensors").predict(x), model.predict(x))
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_gradients_through_concatenate_and_multiply(backend, data, fuse):
+    """Along a step in all parameters, against the loss' difference."""
+    model = compiled(Merged.model(), fuse=fuse)
+    before = model.get_weights()
+    model.train_on_batch(*data)
+    gradients = [model.trainer.flat.gradients()[p].numpy().copy() for p in model.parameters]
+    length = np.sqrt(sum((g**2).sum() for g in gradients))
+    losses = []
+    for sign in (1, -1):
+        model.set_weights([w + sign * 1e-2 * g / length for w, g in zip(before, gradients, strict=True)])
+        losses.append(model.evaluate(*data)[0])
+    assert (losses[0] - losses[1]) / 2e-2 == pytest.approx(length, rel=5e-3)
+
+
 def test_errors():
     x, other = Input(SHAPE), Input(SHAPE)
     y = Flatten()(x)
@@ -143,6 +185,13 @@ def test_errors():
         (lambda: Model([x, other], y), r"\[Model\] inputs has 2 parts, expected one"),
         (lambda: Add()([x]), r"\[Add\] x has 1 values, expected at least 2"),
         (lambda: Add()([x, y]), r"\[Add\] x has shapes \(8, 8, 3\) and \(192,\), expected one shape"),
+        (lambda: layers.Concatenate(axis=0), r"\[Concatenate\] axis is 0, expected another than 0"),
+        (
+            lambda: layers.Concatenate(axis=4)([x, x]),
+            r"\[Concatenate\] x has shape \(8, 8, 3\), expected .* axis 4",
+        ),
+        (lambda: layers.Concatenate(1)([x, Conv2D(2, 1)(x)]), r"expected one shape but along axis 1"),
+        (lambda: layers.Multiply()([x, y]), r"\[Multiply\] x has shapes"),
         (lambda: Add()(x), r"\[Add\] x is no list, expected a list of layers' results"),
         (lambda: Flatten()([x, x]), r"\[Flatten\] x is a list, expected one layer's result"),
         (lambda: Add()(np.ones((1, 3))), r"\[Add\] x is a ndarray, expected a list of arrays"),

@@ -102,8 +102,13 @@ def test_what_is_no_array_is_refused(name, argument):
         getattr(ops, name)(**{**arrays, argument: [1.0]}, **arguments)
 
 
-ANY_RANK = {(name, "x") for name in ("relu", "gelu", "dropout", "sum", "sum_of_squares")}
-ANY_RANK |= {("batch_norm", "x"), ("batch_norm_inference", "x")}
+ANY_RANK = {(name, "x") for name in ("relu", "gelu", "rescale", "exp", "log", "dropout", "sum")}
+ANY_RANK |= {
+    ("sum_of_squares", "x"),
+    ("concatenate_backward", "dy"),
+    ("batch_norm", "x"),
+    ("batch_norm_inference", "x"),
+}
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,8 @@ CALLS = {
     "Normalization": (layers.Normalization, {"mean": 1, "variance": 2}),
     "ReLU": (layers.ReLU, {}),
     "Add": (layers.Add, {}),
+    "Concatenate": (layers.Concatenate, {"axis": -1}),
+    "Multiply": (layers.Multiply, {}),
     "ByName": (optimizers.ByName, {"rules": {"*": "sgd"}}),
     "Residual": (layers.Residual, {"layers": [layers.ReLU()]}),
     "Softmax": (layers.Softmax, {}),

@@ -44,6 +44,7 @@ def test_every_op_is_bound():
 
 def test_a_program_keeps_all_tensors_alive():
     """Those of a struct's pointers, too: memory that is freed is given to others."""
+    gc.collect()
     before = _core.memory_statistics()["allocated_bytes"]
     n, new = 50_000, _core.zeros
     program = _core.Program()

@@ -38,8 +38,8 @@ concept HoldsPointers =
 // What holds no pointers: numbers and sizes.
 template <class T>
 concept Plain = std::is_arithmetic_v<T> || std::is_enum_v<T> ||
-                OneOf<T, Conv2dShape, Pool2dShape, BatchNormShape, LinearShape, DropoutShape, ClassShape,
-                      GatherShape, AffineShape, RandomAffineShape>;
+                OneOf<T, Conv2dShape, Pool2dShape, BatchNormShape, LinearShape, DropoutShape, ConcatenateShape,
+                      ClassShape, GatherShape, AffineShape, RandomAffineShape>;
 
 template <class T>
 concept WritesTo = std::is_pointer_v<T> && !std::is_const_v<std::remove_pointer_t<T>>;

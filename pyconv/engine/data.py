@@ -45,6 +45,21 @@ def as_targets(y, classes, rows, op, name="y"):
     return y.astype(np.int32)
 
 
+def as_values(y, shape, rows, op, name="y"):
+    """Return numbers as float32 (rows, *shape); (rows,) will do for a shape of one value."""
+    y = as_array(y, op, name)
+    if y.dtype.kind not in "fiub":
+        raise TypeError(f"[{op}] {name} has dtype {y.dtype}, expected numbers")
+    if y.ndim == 1 and tuple(shape) == (1,):
+        y = y[:, None]
+    if y.shape != (rows, *shape):
+        hint = "; utils.to_categorical makes rows of labels" if y.ndim == 1 and len(shape) == 1 else ""
+        raise ValueError(
+            f"[{op}] {name} has shape {y.shape}, expected {(rows, *shape)}, as the model's output has{hint}"
+        )
+    return np.ascontiguousarray(y, np.float32)
+
+
 def as_array(array, op, name):
     """Return an array, or nested lists of numbers, as a NumPy array."""
     if isinstance(array, (list, tuple)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyconv import _core, arguments
 from pyconv.engine.batch import Batch
-from pyconv.engine.data import as_images, as_targets, is_array
+from pyconv.engine.data import as_images, is_array
 from pyconv.philox import permutation
 
 
@@ -25,7 +25,7 @@ class ArrayFeed:
         self,
         x,
         y,
-        classes,
+        as_targets,
         batch_size,
         *,
         steps=None,
@@ -37,7 +37,7 @@ class ArrayFeed:
         device="cpu",
     ):
         self.x = as_images(x, op)
-        self.y = as_targets(y, classes, len(self.x), op)
+        self.y = as_targets(y, len(self.x), op)
         if not len(self.x):
             raise ValueError(f"[{op}] x has no images, expected at least one")
         self.source = _core.from_numpy(self.x).to(device)
@@ -109,7 +109,7 @@ class IterableFeed:
     def __init__(self, iterable, steps=None, *, shuffle=False, seed=0, op="fit", name="x", device="cpu"):
         self.device = device
         self._iterable = iterable
-        self.classes = None
+        self.as_targets = None
         self._op, self._name = op, name
         self._shuffle, self._seed = shuffle, seed
         if not is_sequence(iterable) and not hasattr(type(iterable), "__iter__"):
@@ -145,7 +145,7 @@ class IterableFeed:
                     f"[{self._op}] {self._name} gives images of shape {x.shape[1:]} after {self.shape}, "
                     "expected one shape"
                 )
-            y = as_targets(y, self.classes, len(x), self._op)
+            y = self.as_targets(y, len(x), self._op)
 
             def fill(plan, x=x, y=y):
                 plan["x"].assign(x)

@@ -93,7 +93,7 @@ def make_feed(
         return ArrayFeed(
             x,
             y,
-            _classes(trainer, op),
+            trainer.as_targets,
             BATCH if batch_size is None else batch_size,
             steps=steps,
             steps_name=steps_name,
@@ -106,7 +106,7 @@ def make_feed(
             raise ValueError(f"[{op}] {option} works on arrays, {name} is an iterable of batches")
     feed = IterableFeed(x, steps, op=op, name=name, device=trainer.device, **options)
     trainer.build_for(feed.shape, op)
-    feed.classes = _classes(trainer, op)
+    feed.as_targets = trainer.as_targets
     return feed
 
 
@@ -157,14 +157,6 @@ def validation_feed(trainer, data, steps, batch_size, training_batch_size):
         if y is not None and batch_size is None:
             batch_size = training_batch_size
         return make_feed(trainer, x, y, batch_size, steps, "validation_steps")
-
-
-def _classes(trainer, op):
-    """Return how many classes the model's output scores."""
-    shape = trainer.network.output_shape
-    if len(shape) != 1:
-        raise ValueError(f"[{op}] the model's output has shape {shape}, expected (K,): one score a class")
-    return shape[0]
 
 
 @contextlib.contextmanager

@@ -130,6 +130,13 @@ class Trace:
         self.calls.append(Call(op, arguments, self.layer))
         return next(iter(self.calls[-1].buffers(written=True)), None)
 
+    def writer(self, x):
+        """Return the last call that writes the memory of `x`, or None."""
+        for call in reversed(self.calls):
+            if any(buffer.storage is x.storage for buffer in call.buffers(written=True)):
+                return call
+        return None
+
     def apply(self, layer, *inputs):
         """Add the calls of `layer` on `inputs`; return its output."""
         with self._within(layer):

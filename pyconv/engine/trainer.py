@@ -4,9 +4,11 @@ import contextlib
 import threading
 import weakref
 
+import numpy as np
+
 from pyconv import _core
 from pyconv.engine.flat import FlatParameters
-from pyconv.engine.fusion import fuse
+from pyconv.engine.fusion import fuse, fuse_loss
 from pyconv.engine.plan import Plan
 from pyconv.engine.plan_cache import PlanCache
 from pyconv.engine.position import Position
@@ -72,6 +74,10 @@ class Trainer:
         self.position = Position()
         self.warned = False
         self.plans.clear()
+
+    def as_targets(self, y, rows, op, name="y"):
+        """Return targets for `rows` examples that users hand in, as the loss takes them."""
+        return self.loss.targets(y, self.network.output_shape, rows, op, name)
 
     def build(self, shape):
         """Make the network's parameters for examples of `shape`, where the model computes."""
@@ -207,7 +213,8 @@ class Trainer:
     def _make_evaluation(self, batch, target_shape, totals):
         trace = Trace(training=False, device=batch.device)
         y = self.network.trace(trace, batch.trace(trace))
-        _trace_loss(trace, y, self.loss, self.metrics, target_shape, totals)
+        self._trace_loss(trace, y, target_shape, totals)
+        fuse_loss(trace)
         if self.fuse:
             fuse(trace)
         return Plan(trace, {})
@@ -217,7 +224,9 @@ class Trainer:
         totals, flat = self.totals, self.flat
         trace = Trace(training=True, gradients=flat.gradients(), rng=self.rng, device=batch.device)
         y = self.network.trace(trace, batch.trace(trace))
-        trace.backward(*_trace_loss(trace, y, self.loss, self.metrics, target_shape, totals))
+        losses = self._trace_loss(trace, y, target_shape, totals)
+        trace.backward(losses, trace.constant(np.full(batch.size, 1 / max(batch.size, 1), np.float32)))
+        fuse_loss(trace)
         if fused:
             fuse(trace)
         for group in flat.groups:
@@ -231,34 +240,17 @@ class Trainer:
 
         return Plan(trace, {}, epilogue=step, updates=self.network.parameters)
 
-
-def _trace_loss(trace, y, loss, metrics, target_shape, totals):
-    """Add loss and metrics of the output `y`; return the logits and, in training, their gradient."""
-    last = trace.calls[-1]
-    if loss.from_logits:
-        logits = y
-    elif last.op == "softmax" and last.arguments["y"] is y:
-        trace.calls.pop()
-        logits = last.arguments["x"]
-    else:
-        raise ValueError(
-            f"[{type(loss).__name__}] from_logits is False, expected a model that ends in a softmax; "
-            "end it in one, or give the loss from_logits=True"
-        )
-    trace.layer = None
-    target = trace.input("target", target_shape, "int32" if len(target_shape) == 1 else "float32")
-    rows = y.shape[:1]
-    for name, metric in metrics.items():
-        trace.call("sum", x=metric.trace(trace, logits, target), total=totals.metric(name))
-    losses, dlogits = trace.buffer(rows), trace.buffer(y.shape) if trace.training else None
-    trace.call(
-        "softmax_cross_entropy",
-        logits=logits,
-        target=target,
-        label_smoothing=loss.label_smoothing,
-        gradient=trace.training,
-        loss=losses,
-        dlogits=dlogits,
-    )
-    trace.call("sum", x=losses, total=totals.loss)
-    return logits, dlogits
+    def _trace_loss(self, trace, y, target_shape, totals):
+        """Add loss and metrics of the output `y`, and their sums; return the losses, (N,)."""
+        trace.layer = None
+        target = trace.input("target", target_shape, "int32" if len(target_shape) == 1 else "float32")
+        for name, metric in self.metrics.items():
+            trace.call("sum", x=metric.trace(trace, y, target), total=totals.metric(name))
+        losses = self.loss.trace(trace, y, target)
+        if tuple(losses.shape) != y.shape[:1]:
+            raise ValueError(
+                f"[{type(self.loss).__name__}] the loss has shape {tuple(losses.shape)}, "
+                f"expected {y.shape[:1]}: a number for each example"
+            )
+        trace.call("sum", x=losses, total=totals.loss)
+        return losses

@@ -9,7 +9,7 @@ from pyconv.layers.dense import Dense
 from pyconv.layers.dropout import Dropout
 from pyconv.layers.flatten import Flatten
 from pyconv.layers.input import Input
-from pyconv.layers.merging import Add
+from pyconv.layers.merging import Add, Concatenate, Multiply
 from pyconv.layers.normalization import Normalization
 from pyconv.layers.parameter import Parameter
 from pyconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
@@ -21,6 +21,7 @@ __all__ = [
     "Add",
     "AveragePooling2D",
     "BatchNormalization",
+    "Concatenate",
     "Conv2D",
     "Dense",
     "Dropout",
@@ -30,6 +31,7 @@ __all__ = [
     "Layer",
     "Linear",
     "MaxPooling2D",
+    "Multiply",
     "Normalization",
     "Parameter",
     "ReLU",

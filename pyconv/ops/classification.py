@@ -42,6 +42,25 @@ def softmax_cross_entropy(logits, target, *, label_smoothing=0.0):
     return a.give(_core.softmax_cross_entropy(a.logits, a.target, label_smoothing=label_smoothing))
 
 
+def cross_entropy(x, target, *, label_smoothing=0.0):
+    """Cross-entropy of probabilities x and the target, in nats: x (N, K) -> loss (N,).
+
+    A row is taken as x / sum(x), as Keras does, so that it need not sum to 1. Of a softmax's output,
+    `softmax_cross_entropy` of the logits keeps more digits: a probability below the smallest normal float,
+    1.2e-38, counts as that here. `target` and `label_smoothing` are those there.
+    """
+    op = "cross_entropy"
+    a = Arguments(op, x=x, target=as_int32(target, op, "target"))
+    return a.give(_core.cross_entropy(a.x, a.target, label_smoothing=label_smoothing))
+
+
+def cross_entropy_backward(dloss, x, target, *, label_smoothing=0.0):
+    """Gradient of `cross_entropy` with respect to x (N, K), from that of the losses, dloss (N,)."""
+    op = "cross_entropy_backward"
+    a = Arguments(op, dloss=dloss, x=x, target=as_int32(target, op, "target"))
+    return a.give(_core.cross_entropy_backward(a.dloss, a.x, a.target, label_smoothing=label_smoothing))
+
+
 def accuracy(scores, target):
     """Whether each row's first largest score is its target's class: 1 or 0, float32 (N,).
 

@@ -1,4 +1,4 @@
-"""Ops that treat each element by itself; x may have any shape."""
+"""Activations and dropout: each element by itself; x may have any shape."""
 
 from pyconv import _core
 from pyconv.arguments import integer
@@ -38,12 +38,6 @@ def gelu_backward(dy, x, approximate=False):
     """Gradient of `gelu` with respect to its x, of any shape."""
     a = Arguments("gelu_backward", dy=dy, x=x)
     return a.give(_core.gelu_backward(a.dy, a.x, approximate=approximate))
-
-
-def add(a, b):
-    """Sum of two arrays of the same shape, as in a residual connection; both gradients are dy itself."""
-    arrays = Arguments("add", a=a, b=b)
-    return arrays.give(_core.add(arrays.a, arrays.b))
 
 
 def dropout(x, rate, *, seed, purpose=0, epoch=0, step=0):

@@ -14,9 +14,12 @@ Pooling takes the maxima of what is normalised only later: where gamma is negati
 
 In prediction a chain is one call, with the normalisation in its epilogue; what depends on parameters alone
 (`Trace.constants`) is computed when they change.
+
+Softmax and cross-entropy are one call with or without the rest (loss.py).
 """
 
 from pyconv import _core
+from pyconv.engine.fusion.loss import fuse_loss as fuse_loss
 from pyconv.engine.fusion.prediction import fuse_prediction
 from pyconv.engine.fusion.training import TrainingFusion
 
