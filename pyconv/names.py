@@ -22,6 +22,15 @@ def missing(module, name, offered):
     return AttributeError(text)
 
 
+def made_in(package, values):
+    """Return the names of what the files of `package` make, of its namespace `values`: what it offers."""
+    return sorted(name for name, value in values.items() if _maker(value).startswith(f"{package}."))
+
+
+def _maker(value):
+    return str(getattr(value, "__module__", ""))
+
+
 def unknown(subject, value, offered, place):
     """Return the ValueError for text that names nothing: "SUBJECT 'value', expected one of ...".
 

@@ -9,10 +9,14 @@ from pyconv import ops
 
 
 class OpCall(NamedTuple):
-    """Arrays are what an op reads; the other arguments are shapes and numbers."""
+    """Arrays are what an op reads; the other arguments are shapes and numbers.
+
+    `any_rank` names the arrays that may have any number of dimensions, the others fixed.
+    """
 
     arrays: dict
     arguments: dict
+    any_rank: tuple = ()
 
 
 def op_calls(rng, N=4, size=7, C=5, K=10):
@@ -42,22 +46,24 @@ def op_calls(rng, N=4, size=7, C=5, K=10):
         "avg_pool2d_backward": OpCall({"dy": pooled}, {"x_shape": shape, **pool}),
         "global_avg_pool2d": OpCall({"x": x}, {}),
         "global_avg_pool2d_backward": OpCall({"dy": normal(rng, N, C)}, {"x_shape": shape}),
-        "relu": OpCall({"x": x}, {}),
+        "relu": OpCall({"x": x}, {}, ("x",)),
         "relu_backward": OpCall({"dy": x + 1, "y": x}, {}),
-        "gelu": OpCall({"x": x}, {}),
+        "gelu": OpCall({"x": x}, {}, ("x",)),
         "gelu_backward": OpCall({"dy": x + 1, "x": x}, {"approximate": True}),
         "add": OpCall({"a": x, "b": x[::-1].copy()}, {}),
         "multiply": OpCall({"a": x, "b": x[::-1].copy()}, {}),
         "divide": OpCall({"a": x, "b": 2 + x[::-1] ** 2}, {}),
-        "rescale": OpCall({"x": x}, {"scale": 2.5, "offset": 0.0}),
-        "exp": OpCall({"x": x}, {}),
-        "log": OpCall({"x": x**2}, {}),
+        "rescale": OpCall({"x": x}, {"scale": 2.5, "offset": 0.0}, ("x",)),
+        "exp": OpCall({"x": x}, {}, ("x",)),
+        "log": OpCall({"x": x**2}, {}, ("x",)),
         "concatenate": OpCall({"a": x, "b": dy}, {}),
-        "concatenate_backward": OpCall({"dy": dy}, {"size": C}),
-        "dropout": OpCall({"x": x}, {"rate": 0.3, "seed": 5}),
-        "batch_norm": OpCall({"x": x, "gamma": gamma, "beta": beta, **running}, {}),
+        "concatenate_backward": OpCall({"dy": dy}, {"size": C}, ("dy",)),
+        "dropout": OpCall({"x": x}, {"rate": 0.3, "seed": 5}, ("x",)),
+        "batch_norm": OpCall({"x": x, "gamma": gamma, "beta": beta, **running}, {}, ("x",)),
         "batch_norm_inference": OpCall(
-            {"x": x, "gamma": gamma, "beta": beta, "mean": mean, "variance": running["running_variance"]}, {}
+            {"x": x, "gamma": gamma, "beta": beta, "mean": mean, "variance": running["running_variance"]},
+            {},
+            ("x",),
         ),
         "batch_norm_backward": OpCall({"dy": x + 1, "x": x, "gamma": gamma, "mean": mean, "rstd": rstd}, {}),
         "linear": OpCall({"x": rows, "weight": matrix, "bias": gamma}, {}),
@@ -71,8 +77,8 @@ def op_calls(rng, N=4, size=7, C=5, K=10):
             {"dloss": normal(rng, N), "x": probabilities, "target": labels}, {"label_smoothing": 0.1}
         ),
         "accuracy": OpCall({"scores": rows, "target": labels}, {}),
-        "sum": OpCall({"x": x}, {}),
-        "sum_of_squares": OpCall({"x": x}, {}),
+        "sum": OpCall({"x": x}, {}, ("x",)),
+        "sum_of_squares": OpCall({"x": x}, {}, ("x",)),
         "adam": OpCall(
             {**step, "m": weight, "v": weight**2},
             {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "step": 3, "l2": 0.1},

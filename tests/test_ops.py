@@ -58,7 +58,7 @@ def test_every_public_op_has_an_example_call():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_numpy_in_numpy_out(name):
-    arrays, arguments = CALLS[name]
+    arrays, arguments, _ = CALLS[name]
     results = outputs(getattr(ops, name)(**arrays, **arguments))
     assert all(isinstance(r, float if name.startswith("sum") else np.ndarray) for r in results)
 
@@ -66,7 +66,7 @@ def test_numpy_in_numpy_out(name):
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("wrap", [tensor, Foreign])
 def test_other_arrays_in_tensor_out(name, wrap):
-    arrays, arguments = CALLS[name]
+    arrays, arguments, _ = CALLS[name]
     results = outputs(getattr(ops, name)(**{key: wrap(a) for key, a in arrays.items()}, **arguments))
     assert all(isinstance(r, float if name.startswith("sum") else _core.Tensor) for r in results)
     assert_same_bits([np.asarray(r) for r in results], run(name, CALLS[name]))
@@ -89,7 +89,7 @@ def test_inputs_are_left_alone(name):
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 @pytest.mark.parametrize(("name", "argument"), [(n, a) for n, call in CALLS.items() for a in call.arrays])
 def test_other_dtypes_are_refused(name, argument, dtype):
-    arrays, arguments = CALLS[name]
+    arrays, arguments, _ = CALLS[name]
     arrays = {**arrays, argument: arrays[argument].astype(dtype)}
     with pytest.raises(TypeError, match=rf"^\[{name}\] {argument} has dtype {dtype}, expected "):
         getattr(ops, name)(**arrays, **arguments)
@@ -97,25 +97,16 @@ def test_other_dtypes_are_refused(name, argument, dtype):
 
 @pytest.mark.parametrize(("name", "argument"), [(n, a) for n, call in CALLS.items() for a in call.arrays])
 def test_what_is_no_array_is_refused(name, argument):
-    arrays, arguments = CALLS[name]
+    arrays, arguments, _ = CALLS[name]
     with pytest.raises(TypeError, match=rf"^\[{name}\] {argument} is a list, expected "):
         getattr(ops, name)(**{**arrays, argument: [1.0]}, **arguments)
 
 
-ANY_RANK = {(name, "x") for name in ("relu", "gelu", "rescale", "exp", "log", "dropout", "sum")}
-ANY_RANK |= {
-    ("sum_of_squares", "x"),
-    ("concatenate_backward", "dy"),
-    ("batch_norm", "x"),
-    ("batch_norm_inference", "x"),
-}
-
-
 @pytest.mark.parametrize(
-    ("name", "argument"), [(n, a) for n, call in CALLS.items() for a in call.arrays if (n, a) not in ANY_RANK]
+    ("name", "argument"), [(n, a) for n, call in CALLS.items() for a in call.arrays if a not in call.any_rank]
 )
 def test_other_ranks_are_refused(name, argument):
-    arrays, arguments = CALLS[name]
+    arrays, arguments, _ = CALLS[name]
     with pytest.raises(ValueError, match=rf"^\[{name}\] .*expected "):
         getattr(ops, name)(**{**arrays, argument: arrays[argument][None]}, **arguments)
 

@@ -4,6 +4,8 @@ from pyconv.arguments import flag, shown
 from pyconv.layers import arguments
 from pyconv.layers.base import Layer
 
+__all__ = ["GELU", "Activation", "Linear", "ReLU", "Softmax"]
+
 
 class ReLU(Layer):
     """Rectified linear unit, max(x, 0). NaN passes through."""

@@ -19,6 +19,8 @@ from pyconv.ops import as_tensor
 from pyconv.philox import to_rng_state
 from pyconv.serialization import Configurable, serialize
 
+__all__ = ["Layer"]
+
 _MOST_PLANS = 4  # of a layer called on its own: one for each shape
 _OWN_EPOCH = 2**32 - 1  # keys the draws of a layer called on its own, apart from any training's
 

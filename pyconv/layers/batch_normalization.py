@@ -8,6 +8,8 @@ from pyconv.arguments import flag, number
 from pyconv.layers import arguments
 from pyconv.layers.base import Layer
 
+__all__ = ["BatchNormalization"]
+
 
 class BatchNormalization(Layer):
     """Normalises each channel (the last axis) over the batch; Ioffe and Szegedy, https://arxiv.org/abs/1502.03167.

@@ -8,6 +8,8 @@ from pyconv.layers import arguments
 from pyconv.layers.activation import activation_layer
 from pyconv.layers.base import Layer
 
+__all__ = ["Conv2D"]
+
 
 class Conv2D(Layer):
     """2D convolution, (H, W, C_in) to (OH, OW, filters), with Keras' arguments.

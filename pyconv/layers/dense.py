@@ -5,6 +5,8 @@ from pyconv.layers import arguments
 from pyconv.layers.activation import activation_layer
 from pyconv.layers.base import Layer
 
+__all__ = ["Dense"]
+
 
 class Dense(Layer):
     """Fully connected layer, (C_in,) to (units,): y = x kernel + bias, with Keras' arguments.

@@ -4,6 +4,8 @@ from pyconv import _core
 from pyconv.arguments import number
 from pyconv.layers.base import Layer
 
+__all__ = ["Dropout"]
+
 
 class Dropout(Layer):
     """Sets a fraction `rate` of the inputs to 0 and scales the rest by 1 / (1 - rate), in training only.

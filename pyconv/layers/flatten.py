@@ -4,6 +4,8 @@ import math
 
 from pyconv.layers.base import Layer
 
+__all__ = ["Flatten"]
+
 
 class Flatten(Layer):
     """All axes into one, row-major: (H, W, C) to (H * W * C,). No data moves."""

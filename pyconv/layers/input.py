@@ -4,6 +4,8 @@ from pyconv.engine.symbol import Symbol
 from pyconv.layers import arguments
 from pyconv.layers.base import Layer
 
+__all__ = ["Input"]
+
 
 class Input(Layer):
     """Says the shape of one example, (H, W, C): a Sequential's first layer, or where a `Model` begins.

@@ -7,6 +7,8 @@ from pyconv.arguments import integer
 from pyconv.engine.expression import Expression
 from pyconv.layers.base import Layer
 
+__all__ = ["Add", "Concatenate", "Multiply"]
+
 
 class _Merging(Layer):
     """What reads several values, whose shapes agree but along `axis` (None: everywhere)."""

@@ -5,6 +5,8 @@ import numpy as np
 from pyconv.arguments import shown
 from pyconv.layers.base import Layer
 
+__all__ = ["Normalization"]
+
 _LARGEST = 3.4e38  # about what float32 holds
 
 

@@ -7,6 +7,8 @@ from pyconv.arguments import kind_of, shown
 from pyconv.attributes import Guarded
 from pyconv.engine import changes
 
+__all__ = ["Parameter"]
+
 
 class Parameter(Guarded):
     """An array of a layer. It shows as a read-only view; `assign` writes and bumps `version`."""

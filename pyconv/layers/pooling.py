@@ -4,6 +4,8 @@ from pyconv import _core
 from pyconv.layers import arguments
 from pyconv.layers.base import Layer
 
+__all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "MaxPooling2D"]
+
 
 class _Pooling2D(Layer):
     """What max and average pooling share: a window that moves over (H, W, C)."""

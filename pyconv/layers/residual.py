@@ -4,6 +4,8 @@ from pyconv.arguments import items, kind_of
 from pyconv.engine.expression import Expression
 from pyconv.layers.base import Layer
 
+__all__ = ["Residual"]
+
 
 class Residual(Layer):
     """layers(x) + shortcut(x): He et al., https://arxiv.org/abs/1512.03385.

@@ -3,6 +3,8 @@
 from pyconv import _core
 from pyconv.ops.arguments import Arguments
 
+__all__ = ["add", "divide", "exp", "log", "multiply", "rescale"]
+
 
 def add(a, b):
     """Sum of two arrays of the same shape, as in a residual connection; both gradients are dy itself."""

@@ -8,6 +8,8 @@ from pyconv import _core
 from pyconv.ops.arguments import Arguments, as_int32
 from pyconv.philox import to_rng_state
 
+__all__ = ["affine", "gather", "random_affine"]
+
 
 def gather(source, index=None, *, scale=None, shift=None):
     """Pick examples from a data set and normalise them, as float32.

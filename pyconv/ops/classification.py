@@ -7,6 +7,15 @@ among them).
 from pyconv import _core
 from pyconv.ops.arguments import Arguments, as_int32
 
+__all__ = [
+    "accuracy",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_cross_entropy",
+]
+
 
 def softmax(x):
     """Softmax of each row, exp(x) / sum(exp(x)), safe for numbers of any size: x (N, K) -> y (N, K).

@@ -3,6 +3,8 @@
 from pyconv import _core
 from pyconv.ops.arguments import Arguments
 
+__all__ = ["concatenate", "concatenate_backward"]
+
 
 def concatenate(a, b, axis=-1):
     """Put a and b side by side along `axis`; their shapes agree along the others.

@@ -3,6 +3,8 @@
 from pyconv import _core
 from pyconv.ops.arguments import Arguments
 
+__all__ = ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
+
 
 def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
     """2-D convolution (cross-correlation, as everywhere in the field).

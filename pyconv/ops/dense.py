@@ -3,6 +3,8 @@
 from pyconv import _core
 from pyconv.ops.arguments import Arguments
 
+__all__ = ["linear", "linear_backward_input", "linear_backward_weight"]
+
 
 def linear(x, weight, bias=None):
     """Dense layer, y = x weight + bias.

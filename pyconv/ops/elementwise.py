@@ -5,6 +5,8 @@ from pyconv.arguments import integer
 from pyconv.ops.arguments import Arguments
 from pyconv.philox import to_rng_state
 
+__all__ = ["dropout", "gelu", "gelu_backward", "relu", "relu_backward"]
+
 
 def relu(x):
     """Rectified linear unit, max(x, 0), of any shape. NaN passes through."""

@@ -6,6 +6,8 @@ Over all axes but the last, the channels: x is (..., C), every other array (C,).
 from pyconv import _core
 from pyconv.ops.arguments import Arguments, copied
 
+__all__ = ["batch_norm", "batch_norm_backward", "batch_norm_inference"]
+
 
 def batch_norm(
     x, gamma=None, beta=None, running_mean=None, running_variance=None, *, epsilon=1e-3, momentum=0.99

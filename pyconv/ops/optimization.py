@@ -12,6 +12,8 @@ from pyconv import _core
 from pyconv.arguments import integer, number
 from pyconv.ops.arguments import Arguments, copied
 
+__all__ = ["adam", "sgd"]
+
 
 def adam(dweight, weight, m, v, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, step, l2=0.0):
     """One step of Adam (Kingma and Ba, https://arxiv.org/abs/1412.6980), with Keras' defaults.

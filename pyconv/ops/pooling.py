@@ -8,6 +8,15 @@ from pyconv import _core
 from pyconv.arguments import integer, shown
 from pyconv.ops.arguments import Arguments
 
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+]
+
 
 def max_pool2d(x, window, *, stride=None, padding=0, dilation=1, ceil_mode=False):
     """Maximum of each window. NaN wins; padding never does.

@@ -3,6 +3,8 @@
 from pyconv import _core
 from pyconv.ops.arguments import Arguments
 
+__all__ = ["sum", "sum_of_squares"]
+
 
 def sum(x):
     """Sum of all elements of x (any shape), a float."""
