@@ -21,6 +21,7 @@ _FillMode: TypeAlias = Literal["nearest", "constant", "reflect"]
 
 __version__: str
 
+DTYPES: dict[str, int]  # element type -> bytes
 OUTPUTS: dict[
     str, dict[str, str | None]
 ]  # op -> {what it writes: the input whose place that may take, or None}
@@ -160,6 +161,7 @@ def conv2d_backward_weight(
     dweight: Tensor | None = None,
     dbias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]: ...
+def pool2d_argmax_dtype(window: _Pair) -> str: ...
 def pool2d_output_shape(
     x_shape: Sequence[int],
     window: _Pair,

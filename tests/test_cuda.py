@@ -10,7 +10,6 @@ import pytest
 from cuda_backends import CUDA
 
 from pyconv import _core, cuda, ops
-from pyconv.ops.arguments import DTYPES
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,7 +84,7 @@ if CUDA:
         assert cuda.why_not() is None
         assert cuda.device_name()
 
-    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("dtype", _core.DTYPES)
     def test_there_and_back(rng, dtype):
         array = rng.integers(0, 100, (3, 5)).astype(dtype)
         there = _core.from_numpy(array).to("cuda")

@@ -22,10 +22,11 @@ Conv2dAlgorithm algorithm_of(const char* op, const py::object& given, const Conv
   fail(op, "algorithm is ", shown(given), ", expected ", kAlgorithms);
 }
 
-Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const Conv2dOptions& options,
+Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const py::object& stride,
+              const py::object& padding, const py::object& dilation, const py::object& groups,
               const py::object& algorithm_name, const OptionalTensor& out) {
   const Op op("conv2d", x);
-  const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, options);
+  const Conv2dShape s = conv2d_shape(op, x.shape, weight.shape, {stride, padding, dilation, groups});
   check_shape(op, "bias", bias, {s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C_out});
@@ -34,11 +35,12 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
 }
 
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const py::object& x_shape_given,
-                             const Conv2dOptions& options, const py::object& algorithm_name,
+                             const py::object& stride, const py::object& padding, const py::object& dilation,
+                             const py::object& groups, const py::object& algorithm_name,
                              const OptionalTensor& out) {
   const Op op("conv2d_backward_input", dy);
   const Shape x_shape = sizes(op, "x_shape", x_shape_given);
-  const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, options);
+  const Conv2dShape s = conv2d_shape(op, x_shape, weight.shape, {stride, padding, dilation, groups});
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor dx = output(op, "dx", out, x_shape);
@@ -49,13 +51,14 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const py::o
 
 std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const Tensor& x,
                                                          const py::object& weight_shape_given,
-                                                         const Conv2dOptions& options,
+                                                         const py::object& stride, const py::object& padding,
+                                                         const py::object& dilation, const py::object& groups,
                                                          const py::object& algorithm_name, bool with_bias,
                                                          const OptionalTensor& dweight_out,
                                                          const OptionalTensor& dbias_out) {
   const Op op("conv2d_backward_weight", dy);
   const Shape weight_shape = sizes(op, "weight_shape", weight_shape_given);
-  const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, options);
+  const Conv2dShape s = conv2d_shape(op, x.shape, weight_shape, {stride, padding, dilation, groups});
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C_out});
   const Conv2dAlgorithm algorithm = algorithm_of(op, algorithm_name, s);
   const Tensor dweight = output(op, "dweight", dweight_out, weight_shape);
@@ -66,47 +69,26 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& dy, const
   return {dweight, dbias};
 }
 
+py::tuple conv2d_output_shape(const py::object& x_shape, const py::object& weight_shape, const py::object& stride,
+                              const py::object& padding, const py::object& dilation, const py::object& groups) {
+  constexpr const char* op = "conv2d";
+  const Conv2dShape s = conv2d_shape(op, sizes(op, "x_shape", x_shape), sizes(op, "weight_shape", weight_shape),
+                                     {stride, padding, dilation, groups});
+  return py::make_tuple(s.N, s.OH, s.OW, s.C_out);
+}
+
 const Bindings conv2d_bindings = [](py::module_& module) {
   const auto stride = py::arg("stride") = 1, padding = py::arg("padding") = 0, dilation = py::arg("dilation") = 1,
              groups = py::arg("groups") = 1, algorithm = py::arg("algorithm") = "auto";
-  module.def(
-      "conv2d",
-      [](const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const py::object& stride,
-         const py::object& padding, const py::object& dilation, const py::object& groups,
-         const py::object& algorithm, const OptionalTensor& y) {
-        return conv2d(x, weight, bias, {stride, padding, dilation, groups}, algorithm, y);
-      },
-      py::arg("x"), py::arg("weight"), none("bias"), py::kw_only(), stride, padding, dilation, groups, algorithm,
-      none("y"));
-  module.def(
-      "conv2d_backward_input",
-      [](const Tensor& dy, const Tensor& weight, const py::object& x_shape, const py::object& stride,
-         const py::object& padding, const py::object& dilation, const py::object& groups,
-         const py::object& algorithm, const OptionalTensor& dx) {
-        return conv2d_backward_input(dy, weight, x_shape, {stride, padding, dilation, groups}, algorithm, dx);
-      },
-      py::arg("dy"), py::arg("weight"), py::arg("x_shape"), py::kw_only(), stride, padding, dilation, groups,
-      algorithm, none("dx"));
-  module.def(
-      "conv2d_backward_weight",
-      [](const Tensor& dy, const Tensor& x, const py::object& weight_shape, const py::object& stride,
-         const py::object& padding, const py::object& dilation, const py::object& groups,
-         const py::object& algorithm, bool bias, const OptionalTensor& dweight, const OptionalTensor& dbias) {
-        return conv2d_backward_weight(dy, x, weight_shape, {stride, padding, dilation, groups}, algorithm, bias,
-                                      dweight, dbias);
-      },
-      py::arg("dy"), py::arg("x"), py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups,
-      algorithm, py::arg("bias") = true, none("dweight"), none("dbias"));
-  module.def(
-      "conv2d_output_shape",
-      [](const py::object& x_shape, const py::object& weight_shape, const py::object& stride,
-         const py::object& padding, const py::object& dilation, const py::object& groups) {
-        const Conv2dShape s =
-            conv2d_shape("conv2d", sizes("conv2d", "x_shape", x_shape),
-                         sizes("conv2d", "weight_shape", weight_shape), {stride, padding, dilation, groups});
-        return py::make_tuple(s.N, s.OH, s.OW, s.C_out);
-      },
-      py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups);
+  module.def("conv2d", conv2d, py::arg("x"), py::arg("weight"), none("bias"), py::kw_only(), stride, padding,
+             dilation, groups, algorithm, none("y"));
+  module.def("conv2d_backward_input", conv2d_backward_input, py::arg("dy"), py::arg("weight"), py::arg("x_shape"),
+             py::kw_only(), stride, padding, dilation, groups, algorithm, none("dx"));
+  module.def("conv2d_backward_weight", conv2d_backward_weight, py::arg("dy"), py::arg("x"),
+             py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups, algorithm,
+             py::arg("bias") = true, none("dweight"), none("dbias"));
+  module.def("conv2d_output_shape", conv2d_output_shape, py::arg("x_shape"), py::arg("weight_shape"),
+             py::kw_only(), stride, padding, dilation, groups);
 };
 
 }  // namespace

@@ -28,11 +28,12 @@ DType argmax_dtype(const Pool2dShape& s) {
   return argmax_is_uint8(s) ? DType::kUint8 : DType::kInt32;
 }
 
-std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& window, const Options& options,
-                                             bool return_argmax, const OptionalTensor& y_out,
-                                             const OptionalTensor& argmax_out) {
+std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& window, const py::object& stride,
+                                             const py::object& padding, const py::object& dilation,
+                                             const py::object& ceil_mode, bool return_argmax,
+                                             const OptionalTensor& y_out, const OptionalTensor& argmax_out) {
   const Op op("max_pool2d", x);
-  const Pool2dShape s = max_shape_of(op, x.shape, window, options);
+  const Pool2dShape s = max_shape_of(op, x.shape, window, {stride, padding, dilation, ceil_mode});
   const Shape shape{s.N, s.OH, s.OW, s.C};
   const Tensor y = output(op, "y", y_out, shape);
   const OptionalTensor argmax =
@@ -42,10 +43,11 @@ std::pair<Tensor, OptionalTensor> max_pool2d(const Tensor& x, const py::object& 
 }
 
 Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const py::object& x_shape_given,
-                           const py::object& window, const Options& options, const OptionalTensor& out) {
+                           const py::object& window, const py::object& stride, const py::object& padding,
+                           const py::object& dilation, const py::object& ceil_mode, const OptionalTensor& out) {
   const Op op("max_pool2d_backward", dy);
   const Shape x_shape = sizes(op, "x_shape", x_shape_given);
-  const Pool2dShape s = max_shape_of(op, x_shape, window, options);
+  const Pool2dShape s = max_shape_of(op, x_shape, window, {stride, padding, dilation, ceil_mode});
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
   check_shape(op, "argmax", argmax, dy.shape, argmax_dtype(s));
   const Tensor dx = output(op, "dx", out, x_shape);
@@ -53,10 +55,10 @@ Tensor max_pool2d_backward(const Tensor& dy, const Tensor& argmax, const py::obj
   return dx;
 }
 
-Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& options,
-                  const py::object& count_include_pad, const OptionalTensor& out) {
+Tensor avg_pool2d(const Tensor& x, const py::object& window, const py::object& stride, const py::object& padding,
+                  const py::object& ceil_mode, const py::object& count_include_pad, const OptionalTensor& out) {
   const Op op("avg_pool2d", x);
-  Pool2dShape s = shape_of(op, x.shape, window, options);
+  Pool2dShape s = shape_of(op, x.shape, window, {stride, padding, py::int_(1), ceil_mode});
   s.count_include_pad = flag(op, "count_include_pad", count_include_pad);
   const Tensor y = output(op, "y", out, {s.N, s.OH, s.OW, s.C});
   submit(op, op.kernels->avg_pool2d, s, x, y);
@@ -64,11 +66,11 @@ Tensor avg_pool2d(const Tensor& x, const py::object& window, const Options& opti
 }
 
 Tensor avg_pool2d_backward(const Tensor& dy, const py::object& x_shape_given, const py::object& window,
-                           const Options& options, const py::object& count_include_pad,
-                           const OptionalTensor& out) {
+                           const py::object& stride, const py::object& padding, const py::object& ceil_mode,
+                           const py::object& count_include_pad, const OptionalTensor& out) {
   const Op op("avg_pool2d_backward", dy);
   const Shape x_shape = sizes(op, "x_shape", x_shape_given);
-  Pool2dShape s = shape_of(op, x_shape, window, options);
+  Pool2dShape s = shape_of(op, x_shape, window, {stride, padding, py::int_(1), ceil_mode});
   s.count_include_pad = flag(op, "count_include_pad", count_include_pad);
   check_shape(op, "dy", dy, {s.N, s.OH, s.OW, s.C});
   const Tensor dx = output(op, "dx", out, x_shape);
@@ -76,53 +78,36 @@ Tensor avg_pool2d_backward(const Tensor& dy, const py::object& x_shape_given, co
   return dx;
 }
 
+py::tuple pool2d_output_shape(const py::object& x_shape, const py::object& window, const py::object& stride,
+                              const py::object& padding, const py::object& dilation, const py::object& ceil_mode) {
+  constexpr const char* op = "pool2d_output_shape";
+  const Pool2dShape s =
+      shape_of(op, sizes(op, "x_shape", x_shape), window, {stride, padding, dilation, ceil_mode});
+  return py::make_tuple(s.N, s.OH, s.OW, s.C);
+}
+
 const Bindings pool2d_bindings = [](py::module_& module) {
   const auto stride = none("stride"), padding = py::arg("padding") = 0, dilation = py::arg("dilation") = 1,
              ceil_mode = py::arg("ceil_mode") = false, count_include_pad = py::arg("count_include_pad") = true;
+  module.def("max_pool2d", max_pool2d, py::arg("x"), py::arg("window"), py::kw_only(), stride, padding, dilation,
+             ceil_mode, py::arg("return_argmax") = true, none("y"), none("argmax"));
+  module.def("max_pool2d_backward", max_pool2d_backward, py::arg("dy"), py::arg("argmax"), py::arg("x_shape"),
+             py::arg("window"), py::kw_only(), stride, padding, dilation, ceil_mode, none("dx"));
+  module.def("avg_pool2d", avg_pool2d, py::arg("x"), py::arg("window"), py::kw_only(), stride, padding, ceil_mode,
+             count_include_pad, none("y"));
+  module.def("avg_pool2d_backward", avg_pool2d_backward, py::arg("dy"), py::arg("x_shape"), py::arg("window"),
+             py::kw_only(), stride, padding, ceil_mode, count_include_pad, none("dx"));
   module.def(
-      "max_pool2d",
-      [](const Tensor& x, const py::object& window, const py::object& stride, const py::object& padding,
-         const py::object& dilation, const py::object& ceil_mode, bool return_argmax, const OptionalTensor& y,
-         const OptionalTensor& argmax) {
-        return max_pool2d(x, window, {stride, padding, dilation, ceil_mode}, return_argmax, y, argmax);
+      "pool2d_argmax_dtype",
+      [](const py::object& window) {
+        const Pair pair = parse_pair("max_pool2d", "window", window, 1);
+        Pool2dShape s{};
+        s.KH = pair.h, s.KW = pair.w;
+        return dtype_name(argmax_dtype(s));
       },
-      py::arg("x"), py::arg("window"), py::kw_only(), stride, padding, dilation, ceil_mode,
-      py::arg("return_argmax") = true, none("y"), none("argmax"));
-  module.def(
-      "max_pool2d_backward",
-      [](const Tensor& dy, const Tensor& argmax, const py::object& x_shape, const py::object& window,
-         const py::object& stride, const py::object& padding, const py::object& dilation,
-         const py::object& ceil_mode, const OptionalTensor& dx) {
-        return max_pool2d_backward(dy, argmax, x_shape, window, {stride, padding, dilation, ceil_mode}, dx);
-      },
-      py::arg("dy"), py::arg("argmax"), py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding,
-      dilation, ceil_mode, none("dx"));
-  module.def(
-      "avg_pool2d",
-      [](const Tensor& x, const py::object& window, const py::object& stride, const py::object& padding,
-         const py::object& ceil_mode, const py::object& count_include_pad, const OptionalTensor& y) {
-        return avg_pool2d(x, window, {stride, padding, py::int_(1), ceil_mode}, count_include_pad, y);
-      },
-      py::arg("x"), py::arg("window"), py::kw_only(), stride, padding, ceil_mode, count_include_pad, none("y"));
-  module.def(
-      "avg_pool2d_backward",
-      [](const Tensor& dy, const py::object& x_shape, const py::object& window, const py::object& stride,
-         const py::object& padding, const py::object& ceil_mode, const py::object& count_include_pad,
-         const OptionalTensor& dx) {
-        return avg_pool2d_backward(dy, x_shape, window, {stride, padding, py::int_(1), ceil_mode},
-                                   count_include_pad, dx);
-      },
-      py::arg("dy"), py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding, ceil_mode,
-      count_include_pad, none("dx"));
-  module.def(
-      "pool2d_output_shape",
-      [](const py::object& x_shape, const py::object& window, const py::object& stride, const py::object& padding,
-         const py::object& dilation, const py::object& ceil_mode) {
-        const Pool2dShape s = shape_of("pool2d_output_shape", sizes("pool2d_output_shape", "x_shape", x_shape),
-                                       window, {stride, padding, dilation, ceil_mode});
-        return py::make_tuple(s.N, s.OH, s.OW, s.C);
-      },
-      py::arg("x_shape"), py::arg("window"), py::kw_only(), stride, padding, dilation, ceil_mode);
+      py::arg("window"));
+  module.def("pool2d_output_shape", pool2d_output_shape, py::arg("x_shape"), py::arg("window"), py::kw_only(),
+             stride, padding, dilation, ceil_mode);
 };
 
 }  // namespace

@@ -145,6 +145,9 @@ Tensor unpickled(const py::tuple& state) {
 }  // namespace
 
 void bind_tensor(py::module_& module) {
+  py::dict dtypes;
+  for (const DTypeInfo& dtype : kDTypes) dtypes[dtype.name] = dtype.bytes;
+  module.attr("DTYPES") = dtypes;
   py::class_<Tensor>(module, "Tensor")
       .def(py::init([](const py::args&, const py::kwargs&) -> Tensor {
         throw py::type_error("[Tensor] is made by pyconv.from_dlpack, of a NumPy array among others");

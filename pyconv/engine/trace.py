@@ -13,8 +13,6 @@ import numpy as np
 
 from pyconv import _core
 
-_ITEM_BYTES = {"float32": 4, "uint8": 1, "int32": 4, "int64": 8, "uint32": 4, "float64": 8}
-
 
 class Buffer:
     """A symbolic array of a trace. Reshaped buffers share one `storage`."""
@@ -22,7 +20,7 @@ class Buffer:
     def __init__(self, shape, dtype="float32", storage=None):
         self.shape = tuple(shape)
         self.dtype = dtype
-        self.storage = storage or Storage(math.prod(self.shape) * _ITEM_BYTES[dtype])
+        self.storage = storage or Storage(math.prod(self.shape) * _core.DTYPES[dtype])
         self.needs_gradient = False  # a gradient is wanted of it, or of what it was computed from
 
     def reshape(self, shape):

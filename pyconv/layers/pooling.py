@@ -42,8 +42,8 @@ class MaxPooling2D(_Pooling2D):
 
     def trace(self, trace, x):
         y = trace.buffer((x.shape[0], *self.output_shape(x.shape[1:])))
-        small = self.pool_size[0] * self.pool_size[1] <= 256
-        argmax = trace.buffer(y.shape, "uint8" if small else "int32") if x.needs_gradient else None
+        kind = _core.pool2d_argmax_dtype(self.pool_size)
+        argmax = trace.buffer(y.shape, kind) if x.needs_gradient else None
         trace.call("max_pool2d", x=x, **self._geometry, return_argmax=x.needs_gradient, y=y, argmax=argmax)
 
         def rule(dy):

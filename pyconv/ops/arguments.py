@@ -5,8 +5,6 @@ import numpy as np
 from pyconv import _core
 from pyconv.arguments import kind_of
 
-DTYPES = ("float32", "uint8", "int32", "int64", "uint32", "float64")
-
 
 def as_tensor(array, op, name):
     """Return `array` as a Tensor, without a copy where it is contiguous.
@@ -17,7 +15,7 @@ def as_tensor(array, op, name):
     if isinstance(array, _core.Tensor):
         return array
     if isinstance(array, np.ndarray):
-        if str(array.dtype) not in DTYPES:  # the byte order is part of it
+        if str(array.dtype) not in _core.DTYPES:  # the byte order is part of it
             raise TypeError(f"[{op}] {name} has dtype {array.dtype}, expected float32")
         return _core.from_numpy(np.require(array, requirements=["C", "A"]))
     if hasattr(array, "__dlpack__"):
