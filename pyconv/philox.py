@@ -19,6 +19,11 @@ def to_rng_state(seed, epoch=0, step=0, op="rng"):
     """
     seed = seed_of(seed, op)
     epoch, step = (integer(v, n, op, least=0, most=2**32 - 1) for v, n in ((epoch, "epoch"), (step, "step")))
+    return state_of(seed, epoch, step)
+
+
+def state_of(seed, epoch, step):
+    """Return what `to_rng_state` does of numbers that are known to be in range: for each training step."""
     return np.array([seed & 0xFFFFFFFF, seed >> 32, epoch, step], np.uint32)
 
 

@@ -7,7 +7,7 @@ import threading
 
 from pyconv import arguments
 from pyconv.engine.position import Position
-from pyconv.philox import to_rng_state
+from pyconv.philox import state_of
 
 
 class Schedule:
@@ -123,7 +123,7 @@ class Step:
 
     def __init__(self, trainer, batch, target_shape, fill, *, where, draw, seed):
         self._batch, self._target_shape, self._fill = batch, target_shape, fill
-        self._rng = to_rng_state(seed, *draw)
+        self._rng = state_of(seed, *draw)
         self.where, self.iterations = where, trainer.optimizer.iterations
         plan = self._plan(trainer)
         trainer.flat.assign_hyper()

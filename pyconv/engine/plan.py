@@ -27,7 +27,10 @@ class Plan:
 
     def __init__(self, trace, outputs, epilogue=None, updates=()):
         self.calls, self.inputs = [*trace.constants, *trace.calls], trace.inputs
-        self._constants, self._updates = len(trace.constants), updates
+        self._constants = len(trace.constants)
+        self._updates = [
+            vars(parameter) for parameter in updates
+        ]  # past the guard of attributes, which takes time
         self._parameters = set()
         self._seen = self._version = None  # what the constants were computed from
         named = {**trace.inputs, **outputs}
@@ -53,8 +56,8 @@ class Plan:
         if self._constants and self._seen != changes.values.value:
             self._refresh_constants()
         self._program.run(self._constants)
-        for parameter in self._updates:
-            parameter.version += 1
+        for attributes in self._updates:
+            attributes["version"] += 1
         if self._updates:
             changes.values.bump()
 
