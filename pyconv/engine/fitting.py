@@ -80,9 +80,10 @@ def _run_epoch(trainer, feed, position, callbacks, seed):
     totals, step = trainer.totals, position.step
     totals.restore(position.sums, position.count)
     taken, most = [], 1 if trainer.device == "cpu" else totals.MOST_REMEMBERED
+    begin, end = callbacks.on_train_batch_begin, callbacks.on_train_batch_end
     try:
         for batch, target_shape, fill, draw in feed.batches(position.epoch, step, position.first_pass):
-            callbacks.on_train_batch_begin(step, {})
+            begin(step, {})
             with trainer.turns:
                 where = f"epoch {position.epoch + 1}, step {step + 1}"
                 taken.append(Step(trainer, batch, target_shape, fill, where=where, draw=draw, seed=seed))
@@ -96,7 +97,7 @@ def _run_epoch(trainer, feed, position, callbacks, seed):
                 _settle(trainer, taken, position, step)
             if read:
                 logs = totals.means(trainer.network.penalised)
-            callbacks.on_train_batch_end(step - 1, logs)
+            end(step - 1, logs)
             if trainer.interrupted or trainer.stop_training:
                 break
     finally:  # what was trained counts, whatever comes
