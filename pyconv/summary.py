@@ -58,7 +58,8 @@ def line(model):
     if not model.built:
         return f"<{type(model).__name__} {model.name!r}: {count}, not built>"
     parameters = sum(p.size for p in model.parameters)
-    shapes = f"{tuple(model.input_shape)} -> {tuple(model.output_shape)}"
+    outputs = [str(model.network.shapes[i]) for i in model.network.outputs]
+    shapes = f"{tuple(model.input_shape)} -> {', '.join(outputs)}"
     return f"<{type(model).__name__} {model.name!r}: {count}, {shapes}, {parameters:,} parameters>"
 
 

@@ -96,6 +96,8 @@ def test_saving(data, tmp_path):
         lambda config: config["nodes"][2].__setitem__(1, [9]),
         lambda config: config["nodes"][2].__setitem__(0, 70),
         lambda config: config.__setitem__("output", -1),
+        lambda config: config.__setitem__("output", [1, 99]),
+        lambda config: config.__setitem__("output", []),
         lambda config: config.__setitem__("nodes", "abc"),
         lambda config: config["layers"].__setitem__(1, 3),
         lambda config: config.__delitem__("nodes"),
@@ -131,6 +133,51 @@ def test_a_layer_of_a_residual_twice(data):
     )
     assert len(model.parameters) == 4
     assert model.fit(*data, epochs=3, verbose=0).history["loss"][-1] < 3
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_several_outputs(backend, data, tmp_path, fuse):
+    """Values on the way are outputs too: what fusion would pass over is written."""
+    x = Input(SHAPE)
+    convolution = Conv2D(16, 3, padding="same")(x)
+    active = layers.ReLU()(BatchNormalization()(convolution))
+    pooled = layers.MaxPooling2D()(active)
+    y = Dense(4, activation="softmax")(Flatten()(pooled))
+    trained = compiled(Model(x, y, seed=1), fuse=fuse)
+    trained.fit(*data, epochs=1, verbose=0)
+    model = Model(x, [convolution, y, active, y])
+    assert model.output_shape == [(8, 8, 16), (4,), (8, 8, 16), (4,)]
+    assert "(8, 8, 3) -> (8, 8, 16), (4,), (8, 8, 16), (4,)" in repr(model)
+    images = data[0]
+    parts = model.predict(images, batch_size=7)
+    _, conv, norm, *_ = trained.layers
+    for i, layer_output in (
+        (0, conv(images)),
+        (2, np.maximum(norm(conv(images)), 0)),
+        (1, trained.predict(images)),
+    ):
+        np.testing.assert_allclose(parts[i], layer_output, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(parts[1], parts[3])
+    for others in (model.predict(iter([images[:7], images[7:14]])), model.predict_on_batch(images[:14])):
+        for one, other in zip(parts, others, strict=True):
+            np.testing.assert_allclose(one[:14], other, rtol=1e-4, atol=1e-4)
+    again = model_from_json(model.to_json())
+    assert again.output_shape == model.output_shape
+    model.save(tmp_path / "model.safetensors")
+    for one, other in zip(load_model(tmp_path / "model.safetensors").predict(images[:5]), parts, strict=True):
+        np.testing.assert_allclose(one, other[:5], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"^\[compile\] the model has 4 outputs, expected one to train on"):
+        model.compile("sgd", "sparse_categorical_crossentropy")
+
+
+def test_a_long_chain(rng):
+    """Nothing recurses along a graph."""
+    y = x = Input((6,))
+    for i in range(3000):
+        y = layers.ReLU()(y) if i % 3 else Add()([y, y])
+    model = compiled(Model(x, Dense(4, activation="softmax")(y), seed=1))
+    model.fit(np.zeros((4, 6), np.float32), np.zeros(4), verbose=0)
+    assert model_from_json(model.to_json()).predict(np.zeros((4, 6), np.float32)).shape == (4, 4)
 
 
 class Merged:

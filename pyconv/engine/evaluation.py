@@ -7,6 +7,7 @@ from pyconv.engine import changes
 from pyconv.engine.batch import Batch
 from pyconv.engine.data import is_array
 from pyconv.engine.feeds import image_batches
+from pyconv.engine.network import one_or_all
 
 
 def evaluate(trainer, feed, callbacks, stop=None):
@@ -39,7 +40,7 @@ def evaluate(trainer, feed, callbacks, stop=None):
 
 
 def outputs(trainer, x):
-    """Return the outputs for a batch: a view that the next one overwrites. The caller has its turn."""
+    """Return the outputs for a batch, views that the next one overwrites. The caller has its turn."""
 
     def find():
         trainer.build_for(x.shape[1:], "predict")
@@ -48,28 +49,29 @@ def outputs(trainer, x):
     plan = trainer.plans.again((x.shape, x.dtype, changes.structure.value), find)
     plan["x"].assign(x)
     plan.run()
-    return plan["y"].numpy()
+    return [plan[f"y{i}"].numpy() for i in range(len(trainer.network.outputs))]
 
 
 def predict(trainer, x, batch_size, steps, callbacks):
-    """Return the outputs for `x`: see `image_batches`."""
-    parts, y = [], None
+    """Return the outputs for `x`, a list of arrays: see `image_batches`."""
+    parts, whole = [], None
     if is_array(x):
         trainer.build_for(x.shape[1:], "predict")
-        y = np.empty((len(x), *trainer.network.output_shape), np.float32)
+        shapes = [trainer.network.shapes[i] for i in trainer.network.outputs]
+        whole = [np.empty((len(x), *shape), np.float32) for shape in shapes]
     callbacks.on_predict_begin({})
     done = 0
     for step, rows in enumerate(image_batches(x, batch_size, steps, "predict")):
         callbacks.on_predict_batch_begin(step, {})
         with trainer.turns:
             made = outputs(trainer, rows)
-            if y is None:
-                parts.append(made.copy())
+            if whole is None:
+                parts.append([y.copy() for y in made])
             else:
-                y[done : done + len(rows)] = made
+                for y, part in zip(whole, made, strict=True):
+                    y[done : done + len(rows)] = part
         done += len(rows)
-        callbacks.on_predict_batch_end(
-            step, {"outputs": parts[-1] if y is None else y[done - len(rows) : done]}
-        )
+        batch = parts[-1] if whole is None else [y[done - len(rows) : done] for y in whole]
+        callbacks.on_predict_batch_end(step, {"outputs": one_or_all(batch)})
     callbacks.on_predict_end({})
-    return np.concatenate(parts) if y is None else y
+    return [np.concatenate(one) for one in zip(*parts, strict=True)] if whole is None else whole

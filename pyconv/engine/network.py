@@ -30,12 +30,12 @@ class _Key:
 class Network:
     """Nodes in an order in which each reads only what is there already. It never changes.
 
-    `output` is the number of the value that the network gives.
+    `outputs` are the numbers of the values that the network gives; by default the last one.
     """
 
-    def __init__(self, nodes, output=None):
+    def __init__(self, nodes, outputs=()):
         self.nodes = tuple(nodes)
-        self.output = len(self.nodes) if output is None else output
+        self.outputs = tuple(outputs) or (len(self.nodes),)
         self.layers = tuple(dict.fromkeys(node.layer for node in self.nodes))
         self._shapes = None  # of one example, of each value
         self._derived = {}  # name -> (counter, value): see `_kept`
@@ -49,7 +49,7 @@ class Network:
     def is_chain(self):
         """Whether each layer reads the one before it, and is read once."""
         return all(node.reads == (i,) for i, node in enumerate(self.nodes)) and (
-            len(self.layers) == len(self.nodes) == self.output
+            len(self.layers) == len(self.nodes) and self.outputs == (len(self.nodes),)
         )
 
     # ---- shapes
@@ -68,8 +68,8 @@ class Network:
 
     @property
     def output_shape(self):
-        """The shape of one example's output, of a built network."""
-        return self.shapes[self.output]
+        """The shape of one example's output, of a built network; a list where it gives several."""
+        return one_or_all([self.shapes[i] for i in self.outputs])
 
     @property
     def shapes(self):
@@ -83,17 +83,21 @@ class Network:
         names = [layer.name for layer in self.layers]  # which may have changed since the layers came together
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"[build] two layers are named {twice!r}, expected names that differ")
-        shapes, place = [tuple(shape)], 0
-        for layer, reads in self.nodes:
-            given = _given(layer, [shapes[i] for i in reads])
-            place = max(place, layer.ensure_built(given, seed=seed, place=place))
-            shapes.append(tuple(layer.output_shape(given)))
-        self._shapes = shapes
+        place = 0
 
-    def _shapes_for(self, shape):
+        def make(layer, given):
+            nonlocal place
+            place = max(place, layer.ensure_built(given, seed=seed, place=place))
+
+        self._shapes = self._shapes_for(shape, make)
+
+    def _shapes_for(self, shape, visit=lambda layer, given: None):
+        """Return the shapes of all values; `visit` is called with each layer and what it is given."""
         shapes = [tuple(shape)]
         for layer, reads in self.nodes:
-            shapes.append(tuple(layer.output_shape(_given(layer, [shapes[i] for i in reads]))))
+            given = _given(layer, [shapes[i] for i in reads])
+            visit(layer, given)
+            shapes.append(tuple(layer.output_shape(given)))
         return shapes
 
     # ---- parameters
@@ -159,11 +163,16 @@ class Network:
     # ---- calls
 
     def trace(self, trace, x):
-        """Add all layers' calls on the batch `x`; return the output."""
+        """Add all layers' calls on the batch `x`; return the outputs, a list."""
         values = [x]
         for layer, reads in self.nodes:
             values.append(trace.apply(layer, *(values[i] for i in reads)))
-        return values[self.output]
+        return [values[i] for i in self.outputs]
+
+
+def one_or_all(values):
+    """Return the value of a network's one output, or the list of those of several."""
+    return values[0] if len(values) == 1 else values
 
 
 def _given(layer, shapes):

@@ -13,6 +13,7 @@ from pyconv.engine.fit_arguments import (
     validation_feed,
     watchers,
 )
+from pyconv.engine.network import one_or_all
 from pyconv.preprocessing.augmentation import Augmentation
 
 
@@ -192,11 +193,11 @@ def predict(model, x, batch_size, verbose, steps, callbacks):
     params = {"epochs": 1, "steps": steps, "images": images, "verbose": verbose}
     watching = CallbackList(watchers(callbacks, verbose, "predict"), model, params)
     with watching._closed():
-        return evaluation.predict(model.trainer, x, batch_size, steps, watching)
+        return one_or_all(evaluation.predict(model.trainer, x, batch_size, steps, watching))
 
 
 def predict_on_batch(model, x):
     """Do what `Model.predict_on_batch` says."""
     x = as_images(x, "predict_on_batch")
     with model.trainer.turns:
-        return evaluation.outputs(model.trainer, x).copy()
+        return one_or_all([y.copy() for y in evaluation.outputs(model.trainer, x)])

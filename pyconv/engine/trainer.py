@@ -60,6 +60,11 @@ class Trainer:
 
     def compile(self, optimizer, loss, metrics, fuse):
         """Choose what training minimises and how. A new optimizer's state starts anew."""
+        if len(self.network.outputs) > 1:
+            raise ValueError(
+                f"[compile] the model has {len(self.network.outputs)} outputs, expected one to train on; "
+                "a model of the same layers with one output trains them"
+            )
         owner = _OWNERS.get(optimizer)
         if owner is not None and owner() is not self:
             raise ValueError(
@@ -188,7 +193,7 @@ class Trainer:
     # ---- plans
 
     def prediction_plan(self, batch):
-        """Return the plan from a `Batch` "x" to the output "y"."""
+        """Return the plan from a `Batch` "x" to the outputs "y0", "y1", ..."""
         return self.plans.get(("predict", batch, self.network.key), lambda: self._make_prediction(batch))
 
     def evaluation_plan(self, batch, target_shape, totals):
@@ -205,14 +210,16 @@ class Trainer:
 
     def _make_prediction(self, batch):
         trace = Trace(training=False, device=batch.device)
-        y = self.network.trace(trace, batch.trace(trace))
+        outputs = {f"y{i}": y for i, y in enumerate(self.network.trace(trace, batch.trace(trace)))}
+        for y in outputs.values():
+            y.storage.pinned = True  # whatever else reads it, it is to be written
         if self.fuse:
             fuse(trace)
-        return Plan(trace, {"y": y})
+        return Plan(trace, outputs)
 
     def _make_evaluation(self, batch, target_shape, totals):
         trace = Trace(training=False, device=batch.device)
-        y = self.network.trace(trace, batch.trace(trace))
+        (y,) = self.network.trace(trace, batch.trace(trace))
         self._trace_loss(trace, y, target_shape, totals)
         fuse_loss(trace)
         if self.fuse:
@@ -223,7 +230,7 @@ class Trainer:
         """Return the plan of a step: forward, loss, backward, optimizer."""
         totals, flat = self.totals, self.flat
         trace = Trace(training=True, gradients=flat.gradients(), rng=self.rng, device=batch.device)
-        y = self.network.trace(trace, batch.trace(trace))
+        (y,) = self.network.trace(trace, batch.trace(trace))
         losses = self._trace_loss(trace, y, target_shape, totals)
         trace.backward(losses, trace.constant(np.full(batch.size, 1 / max(batch.size, 1), np.float32)))
         fuse_loss(trace)

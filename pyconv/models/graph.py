@@ -9,26 +9,32 @@ from pyconv.layers.input import Input
 
 def network_between(inputs, outputs):
     """Return the `Network` of all that leads from an Input to a layer's result."""
-    start, end = _only(inputs, "inputs"), _only(outputs, "outputs")
+    starts, ends = _symbols(inputs, "inputs"), _symbols(outputs, "outputs")
+    if len(starts) != 1:
+        raise ValueError(f"[Model] inputs has {len(starts)} parts, expected one")
+    start = starts[0]
     if not isinstance(start.layer, Input):
         raise ValueError("[Model] inputs is a layer's result, expected an Input")
     numbers, nodes = {}, []
 
-    def visit(symbol):
-        for read in symbol.reads:
-            if read not in numbers:
-                visit(read)
+    on_the_way = ends[::-1]
+    while on_the_way:
+        symbol = on_the_way[-1]
+        if missing := next((read for read in symbol.reads if read not in numbers), None):
+            on_the_way.append(missing)
+            continue
+        on_the_way.pop()
+        if symbol in numbers:
+            continue
         if isinstance(symbol.layer, Input) and symbol is not start:
             raise ValueError(
                 f"[Model] outputs depends on an Input of shape {symbol.shape} that is not the one in inputs"
             )
         nodes.append(Node(symbol.layer, tuple(numbers[read] for read in symbol.reads) or (0,)))
         numbers[symbol] = len(nodes)
-
-    visit(end)
     if start not in numbers:
         raise ValueError("[Model] outputs does not depend on inputs")
-    network = Network(nodes, numbers[end])
+    network = Network(nodes, [numbers[end] for end in ends])
     for i, layer in enumerate(network.layers):
         name_layer(layer, network.layers[:i], "Model")
     return network
@@ -52,11 +58,13 @@ def network_from(layers, nodes, output):
             f"[Model] nodes is {arguments.shown(nodes)}, expected [layer, what it reads], with numbers of "
             "layers and of values before"
         )
-    if type(output) is not int or not 1 <= output <= len(nodes):
+    outputs = output if isinstance(output, list) else [output]
+    if not outputs or not all(type(one) is int and 1 <= one <= len(nodes) for one in outputs):
         raise ValueError(
-            f"[Model] output is {arguments.shown(output)}, expected a number from 1 to {len(nodes)}"
+            f"[Model] output is {arguments.shown(output)}, expected a number from 1 to {len(nodes)}, "
+            "or a list of such"
         )
-    return Network([Node(layers[i], tuple(reads)) for i, reads in nodes], output)
+    return Network([Node(layers[i], tuple(reads)) for i, reads in nodes], outputs)
 
 
 def name_layer(layer, others, op):
@@ -71,15 +79,13 @@ def name_layer(layer, others, op):
         raise ValueError(f"[{op}] two layers are named {layer.name!r}, expected names that differ")
 
 
-def _only(value, name):
-    """Return the one Symbol that an argument of Model means."""
+def _symbols(value, name):
+    """Return the Symbols that an argument of Model means."""
     values = value if isinstance(value, (list, tuple)) else [value]
     symbols = [Symbol.of(one) for one in values]
-    if any(symbol is None for symbol in symbols):
+    if not symbols or any(symbol is None for symbol in symbols):
         raise TypeError(
             f"[Model] {name} is {arguments.kind_of(value)}, expected an Input, or what layers called on one "
             "gave"
         )
-    if len(symbols) != 1:
-        raise ValueError(f"[Model] {name} has {len(symbols)} parts, expected one")
-    return symbols[0]
+    return symbols

@@ -36,7 +36,8 @@ class Model(Structure):
 
     Args:
         inputs: an `Input`.
-        outputs: what a layer gave, called on the Input or on other layers' results.
+        outputs: what a layer gave, called on the Input or on other layers' results; or a list of such, and
+            predictions are lists too. Only a model of one output can be compiled.
         name: what the summary calls it.
         seed: integer in [0, 2**64): keys initial weights, shuffles, augmentation and dropout. None: one of
             its own, drawn from `pyconv.utils.set_random_seed`'s.
@@ -218,7 +219,7 @@ class Model(Structure):
 
     @answering
     def predict(self, x, batch_size=None, verbose=0, steps=None, callbacks=None):
-        """Return the outputs for images `x`, float32 (N, ...).
+        """Return the outputs for images `x`, float32 (N, ...); a list of a model's several.
 
         Args:
             x: images (N, H, W, C), or an iterable of batches of images; labels beside them are left aside.

@@ -3,6 +3,7 @@
 import json
 
 from pyconv import arguments, saving
+from pyconv.engine.network import one_or_all
 from pyconv.layers.arguments import shape as example_shape
 from pyconv.models.graph import network_from
 from pyconv.serialization import Configurable, deserialize, serialize
@@ -29,7 +30,7 @@ class Structure(Configurable):
 
     @property
     def output_shape(self):
-        """The shape of one example's output."""
+        """The shape of one example's output; a list where the model has several."""
         self._expect_built("output_shape")
         return self.network.output_shape
 
@@ -106,7 +107,8 @@ class Structure(Configurable):
         """Return name, seed, layers and what each of them reads, as a JSON-ready dict."""
         number = {layer: i for i, layer in enumerate(self.layers)}
         nodes = [[number[node.layer], list(node.reads)] for node in self.network.nodes]
-        graph = {"layers": serialize(self.layers), "nodes": nodes, "output": self.network.output}
+        output = one_or_all(list(self.network.outputs))
+        graph = {"layers": serialize(self.layers), "nodes": nodes, "output": output}
         return {**graph, **self._own_config()}
 
     def _own_config(self):

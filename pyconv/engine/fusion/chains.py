@@ -86,6 +86,7 @@ def find_chain(uses, convolution, norm_op):
         found = uses.reader(chain.output, op, "x")
         if (
             found is None
+            or chain.output.storage.pinned  # by the outside world, which reads it as it is
             or (slot == "relu_after" and not chain.norm)
             or (slot == "pool" and not _halves(found))
         ):
