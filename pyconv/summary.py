@@ -58,8 +58,8 @@ def line(model):
     if not model.built:
         return f"<{type(model).__name__} {model.name!r}: {count}, not built>"
     parameters = sum(p.size for p in model.parameters)
-    outputs = [str(model.network.shapes[i]) for i in model.network.outputs]
-    shapes = f"{tuple(model.input_shape)} -> {', '.join(outputs)}"
+    outputs = [model.network.shapes[i] for i in model.network.outputs]
+    shapes = f"{_listed(model.network.input_shapes)} -> {_listed(outputs)}"
     return f"<{type(model).__name__} {model.name!r}: {count}, {shapes}, {parameters:,} parameters>"
 
 
@@ -68,7 +68,7 @@ def _rows(model):
     network, names, cells = model.network, [], []
     for layer in model.layers:
         uses = [i for i, node in enumerate(network.nodes) if node.layer is layer]
-        shape = network.shapes[uses[0] + 1]
+        shape = network.shapes[network.inputs + uses[0]]
         names.append((layer.name, type(layer).__name__))
         cells.append(
             (
@@ -79,7 +79,9 @@ def _rows(model):
             )
         )
         if not network.is_chain:
-            read = [[network.nodes[r - 1].layer.name for r in network.nodes[i].reads if r] for i in uses]
+            first = network.inputs  # values that no node gave
+            reads = [[r - first for r in network.nodes[i].reads if r >= first] for i in uses]
+            read = [[network.nodes[r].layer.name for r in some] for some in reads]
             cells[-1] = (cells[-1][0], "; ".join(map(", ".join, read)), *cells[-1][1:])
     titles = _TITLES if network.is_chain else (*_TITLES[:2], "Reads", *_TITLES[2:])
     return titles, names, cells
@@ -90,13 +92,17 @@ def _totals(model):
     total = sum(p.size for p in model.parameters)
     trainable = sum(p.size for p in model.trainable_parameters)
     operations = sum(node.layer.multiply_adds(node.layer.input_shape) for node in model.network.nodes)
-    activations = sum(4 * math.prod(shape) for shape in model.network.shapes[1:])
+    activations = sum(4 * math.prod(shape) for shape in model.network.shapes[model.network.inputs :])
     return [
-        f'Model "{model.name}", input {tuple(model.input_shape)}',
+        f'Model "{model.name}", input {_listed(model.network.input_shapes)}',
         f"Parameters: {total:,} ({_bytes(4 * total)}), {trainable:,} of them trainable",
         f"One example forward: {operations:,} multiply-adds, {_bytes(activations)} of activations",
         *(["The loss includes an L2 penalty; data_loss is the loss without it"] if model.penalised else []),
     ]
+
+
+def _listed(shapes):
+    return ", ".join(map(str, shapes))
 
 
 def _room(columns, width):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pyconv import Model, Sequential, layers, load_model, model_from_json
+from pyconv import Augmentation, Model, Sequential, layers, load_model, model_from_json
 from pyconv.layers import Add, BatchNormalization, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Input
 
 SHAPE = (8, 8, 3)
@@ -170,6 +170,68 @@ def test_several_outputs(backend, data, tmp_path, fuse):
         model.compile("sgd", "sparse_categorical_crossentropy")
 
 
+def two_inputs(seed=1):
+    """Images and a row of numbers beside each."""
+    image, numbers = Input(SHAPE, name="image"), Input((5,), name="numbers")
+    seen = GlobalAveragePooling2D()(Conv2D(6, 3, activation="relu")(image))
+    both = layers.Concatenate()([Dense(4, activation="relu")(numbers), seen])
+    return Model([image, numbers], Dense(4, activation="softmax")(both), seed=seed)
+
+
+def test_several_inputs(backend, data, rng, tmp_path):
+    images, y = data
+    numbers = rng.standard_normal((20, 5)).astype(np.float32)
+    model, x = compiled(two_inputs()), [images, numbers]
+    assert model.input_shape == [(8, 8, 3), (5,)]
+    assert "(8, 8, 3), (5,) -> (4,)" in repr(model)
+    by = {layer.name: layer for layer in model.layers}
+    seen = by["global_average_pooling2d"](by["conv2d"](images))
+    expected = by["dense_1"](by["concatenate"]([by["dense"](numbers), seen]))
+    p = model.predict(x, batch_size=7)
+    np.testing.assert_allclose(p, expected, rtol=1e-4, atol=1e-5)
+    pieces = [([images[i : i + 8], numbers[i : i + 8]], y[i : i + 8]) for i in range(0, 20, 8)]
+    np.testing.assert_allclose(model.predict(iter(pieces)), p, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model(x), p, rtol=1e-4, atol=1e-5)
+    assert model.evaluate(x, y, batch_size=8) == model.evaluate(pieces)
+    other = compiled(two_inputs())
+    a = model.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False, validation_data=(x, y)).history
+    b = other.fit(pieces, epochs=2, verbose=0, validation_data=pieces).history
+    assert a == b
+    assert model.train_on_batch(x, y) == other.train_on_batch(x, y)
+    model.fit(x, y, epochs=1, verbose=0, validation_split=0.25)
+    model.save(tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    assert loaded.fit(x, y, seed=3, verbose=0).history == model.fit(x, y, seed=3, verbose=0).history
+
+
+def test_several_inputs_are_checked(data, capsys):
+    images, y = data
+    model, numbers = compiled(two_inputs()), np.zeros((20, 5), np.float32)
+    model.summary()
+    assert "input (8, 8, 3), (5,)" in capsys.readouterr().out
+    for call, message in (
+        (lambda: model.predict(images), r"\[predict\] x is a ndarray, expected a list of 2 arrays, one for"),
+        (lambda: model.predict([images]), r"\[predict\] x is 1 arrays, expected a list of 2 arrays"),
+        (
+            lambda: model.predict([images, numbers[:3]]),
+            r"\[predict\] x has 20 and 3 rows, expected one number",
+        ),
+        (
+            lambda: model.predict([numbers, images]),
+            r"x has examples of shape \(5,\) and \(8, 8, 3\), the model",
+        ),
+        (lambda: model.fit([images, numbers], y[:4]), r"\[fit\] y has 4 rows, x has 20"),
+        (
+            lambda: model.fit([images, numbers], y, augment=Augmentation(10)),
+            r"\[fit\] augment is given and the model has 2 inputs, expected one",
+        ),
+        (lambda: model.build((8, 8, 3)), r"\[build\] input_shape"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            call()
+
+
 def test_a_long_chain(rng):
     """Nothing recurses along a graph."""
     y = x = Input((6,))
@@ -229,7 +291,9 @@ def test_errors():
         (lambda: Model(x, x.symbol.shape), r"\[Model\] outputs is a tuple, expected an Input"),
         (lambda: Model(y, y), r"\[Model\] inputs is a layer's result, expected an Input"),
         (lambda: Model(other, y), r"\[Model\] outputs depends on an Input of shape \(8, 8, 3\) that is not"),
-        (lambda: Model([x, other], y), r"\[Model\] inputs has 2 parts, expected one"),
+        (lambda: Model([x, other], y), r"\[Model\] outputs does not depend on inputs"),
+        (lambda: Model([x, x], y), r"\[Model\] inputs has one Input twice"),
+        (lambda: Model([], y), r"\[Model\] inputs is a list, expected an Input"),
         (lambda: Add()([x]), r"\[Add\] x has 1 values, expected at least 2"),
         (lambda: Add()([x, y]), r"\[Add\] x has shapes \(8, 8, 3\) and \(192,\), expected one shape"),
         (lambda: layers.Concatenate(axis=0), r"\[Concatenate\] axis is 0, expected another than 0"),

@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 
+from pyconv.arguments import kind_of
+from pyconv.engine.network import one_or_all
 from pyconv.ops import as_tensor
 
 
@@ -15,6 +17,28 @@ def as_images(x, op, name="x"):
     if x.ndim < 2:
         raise ValueError(f"[{op}] {name} has shape {x.shape}, expected a batch: (N, ...)")
     return np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32, copy=False))
+
+
+def as_inputs(x, count, op, name="x"):
+    """Return a batch for a network of `count` inputs as a tuple of arrays, each as `as_images` has it."""
+    if count == 1:
+        return (as_images(x, op, name),)
+    if not isinstance(x, (list, tuple)) or len(x) != count:
+        came = f"{len(x)} arrays" if isinstance(x, (list, tuple)) else kind_of(x)
+        raise ValueError(f"[{op}] {name} is {came}, expected a list of {count} arrays, one for each input")
+    arrays = tuple(as_images(one, op, f"{name}[{i}]") for i, one in enumerate(x))
+    if len({len(one) for one in arrays}) > 1:
+        raise ValueError(f"[{op}] {name} has {_and([len(one) for one in arrays])} rows, expected one number")
+    return arrays
+
+
+def kinds_of(arrays):
+    """Return (shape of an example, dtype) of each array of a batch."""
+    return tuple((one.shape[1:], one.dtype.name) for one in arrays)
+
+
+def _and(values):
+    return " and ".join(map(str, values))
 
 
 def as_targets(y, classes, rows, op, name="y"):
@@ -83,18 +107,20 @@ def is_array(x):
     )
 
 
-def split(x, y, fraction):
+def split(x, y, fraction, inputs=1):
     """Return (x, y), (x_validation, y_validation): the last `fraction` of the rows validates, as in Keras."""
-    x, y = as_array(x, "fit", "x"), as_array(y, "fit", "y")
-    if len(x) != len(y):
-        raise ValueError(f"[fit] y has {len(y)} rows, x has {len(x)}")
-    cut = int(len(x) * (1 - fraction))
-    if not 0 < cut < len(x):
+    xs, y = as_inputs(x, inputs, "fit"), as_array(y, "fit", "y")
+    rows = len(xs[0])
+    if rows != len(y):
+        raise ValueError(f"[fit] y has {len(y)} rows, x has {rows}")
+    cut = int(rows * (1 - fraction))
+    if not 0 < cut < rows:
         raise ValueError(
             f"[fit] validation_split is {fraction}, expected one that leaves images on both sides: of "
-            f"{len(x)}, {cut} would train"
+            f"{rows}, {cut} would train"
         )
-    return (x[:cut], y[:cut]), (x[cut:], y[cut:])
+    parts = [one_or_all([x[part] for x in xs]) for part in (slice(cut), slice(cut, None))]
+    return (parts[0], y[:cut]), (parts[1], y[cut:])
 
 
 def _as_rows(y, op, name):

@@ -5,8 +5,8 @@ import numpy as np
 from pyconv import _core
 from pyconv.engine import changes
 from pyconv.engine.batch import Batch
-from pyconv.engine.data import is_array
-from pyconv.engine.feeds import image_batches
+from pyconv.engine.data import kinds_of
+from pyconv.engine.feeds import fill_inputs, input_batches
 from pyconv.engine.network import one_or_all
 
 
@@ -39,39 +39,41 @@ def evaluate(trainer, feed, callbacks, stop=None):
         return logs
 
 
-def outputs(trainer, x):
+def outputs(trainer, xs):
     """Return the outputs for a batch, views that the next one overwrites. The caller has its turn."""
+    kinds = [(x.shape, x.dtype) for x in xs]
 
     def find():
-        trainer.build_for(x.shape[1:], "predict")
-        return trainer.prediction_plan(Batch(len(x), x.shape[1:], x.dtype.name, trainer.device))
+        trainer.build_for([x.shape[1:] for x in xs], "predict")
+        return trainer.prediction_plan(Batch(len(xs[0]), kinds_of(xs), trainer.device))
 
-    plan = trainer.plans.again((x.shape, x.dtype, changes.structure.value), find)
-    plan["x"].assign(x)
+    plan = trainer.plans.again((*kinds, changes.structure.value), find)
+    fill_inputs(plan, xs)
     plan.run()
     return [plan[f"y{i}"].numpy() for i in range(len(trainer.network.outputs))]
 
 
 def predict(trainer, x, batch_size, steps, callbacks):
-    """Return the outputs for `x`, a list of arrays: see `image_batches`."""
+    """Return the outputs for `x`, a list of arrays: see `input_batches`."""
     parts, whole = [], None
-    if is_array(x):
-        trainer.build_for(x.shape[1:], "predict")
+    if isinstance(x, tuple):
+        trainer.build_for([one.shape[1:] for one in x], "predict")
         shapes = [trainer.network.shapes[i] for i in trainer.network.outputs]
-        whole = [np.empty((len(x), *shape), np.float32) for shape in shapes]
+        whole = [np.empty((len(x[0]), *shape), np.float32) for shape in shapes]
     callbacks.on_predict_begin({})
     done = 0
-    for step, rows in enumerate(image_batches(x, batch_size, steps, "predict")):
+    for step, xs in enumerate(input_batches(x, trainer.network.inputs, batch_size, steps, "predict")):
         callbacks.on_predict_batch_begin(step, {})
+        rows = len(xs[0])
         with trainer.turns:
-            made = outputs(trainer, rows)
+            made = outputs(trainer, xs)
             if whole is None:
                 parts.append([y.copy() for y in made])
             else:
                 for y, part in zip(whole, made, strict=True):
-                    y[done : done + len(rows)] = part
-        done += len(rows)
-        batch = parts[-1] if whole is None else [y[done - len(rows) : done] for y in whole]
+                    y[done : done + rows] = part
+        done += rows
+        batch = parts[-1] if whole is None else [y[done - rows : done] for y in whole]
         callbacks.on_predict_batch_end(step, {"outputs": one_or_all(batch)})
     callbacks.on_predict_end({})
     return [np.concatenate(one) for one in zip(*parts, strict=True)] if whole is None else whole

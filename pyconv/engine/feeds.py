@@ -1,21 +1,22 @@
 """Data as batches: arrays, a `Sequence` of batches, any iterable; what `fit` and `evaluate` run over.
 
-A feed has `steps` (of an epoch; None where only its end will tell), `images` (likewise), and `shape` and
-`dtype` of its images. `batches(epoch, first, first_pass)` yields, from step `first` of an epoch on, (Batch,
-target shape, function that fills a plan, draw): `draw` is (pass, step), what the step's random numbers are
-keyed by. A pass goes through the data once: where an epoch is as long, they count from `first_pass` on.
+A feed has `steps` (of an epoch; None where only its end will tell), `images` (likewise), and `kinds`, the
+shape and dtype of each input's examples. `batches(epoch, first, first_pass)` yields, from step `first` of an
+epoch on, (Batch, target shape, function that fills a plan, draw): `draw` is (pass, step), what the step's
+random numbers are keyed by. A pass goes through the data once: where an epoch is as long, they count from
+`first_pass` on.
 """
 
 import numpy as np
 
 from pyconv import _core, arguments
 from pyconv.engine.batch import Batch
-from pyconv.engine.data import as_images, is_array
+from pyconv.engine.data import as_inputs, is_array, kinds_of
 from pyconv.philox import permutation
 
 
 class ArrayFeed:
-    """Batches of arrays that stay where they are: a step is given the rows' numbers.
+    """Batches of arrays `xs`, one an input, that stay where they are: a step is given the rows' numbers.
 
     With `steps` an epoch has that many, and the next one goes on in the data where it ended; only a training
     ("steps_per_epoch") may go through the data more than once.
@@ -23,7 +24,7 @@ class ArrayFeed:
 
     def __init__(
         self,
-        x,
+        xs,
         y,
         as_targets,
         batch_size,
@@ -36,24 +37,24 @@ class ArrayFeed:
         op="fit",
         device="cpu",
     ):
-        self.x = as_images(x, op)
-        self.y = as_targets(y, len(self.x), op)
-        if not len(self.x):
+        self.xs, self._count = xs, len(xs[0])
+        self.y = as_targets(y, self._count, op)
+        if not self._count:
             raise ValueError(f"[{op}] x has no images, expected at least one")
-        self.source = _core.from_numpy(self.x).to(device)
+        self.sources = tuple(_core.from_numpy(x).to(device) for x in xs)
         self.device = device
         self.batch_size = arguments.integer(batch_size, "batch_size", op, least=1)
         self.shuffle = shuffle
         self.augment = augment
         self.seed = seed
-        self._full = -(-len(self.x) // self.batch_size)  # steps of a pass
+        self._full = -(-self._count // self.batch_size)  # steps of a pass
         self.steps = steps or self._full
         if self.steps > self._full and steps_name != "steps_per_epoch":
             raise ValueError(
                 f"[{op}] {steps_name} is {steps}, expected at most {self._full}, the batches there are"
             )
-        self.images = len(self.x) if self.steps == self._full else self.steps * self.batch_size
-        self.shape, self.dtype = self.x.shape[1:], self.x.dtype.name
+        self.images = self._count if self.steps == self._full else self.steps * self.batch_size
+        self.kinds = kinds_of(xs)
         self._order, self._order_of = None, None
         self._batches = {}
 
@@ -77,37 +78,38 @@ class ArrayFeed:
     def _batch(self, size):
         """Return the `Batch` of so many rows, the same one each time: equal keys are found quicker."""
         if size not in self._batches:
-            options = (self.shape, self.dtype, self.device, self.source, self.augment)
-            self._batches[size] = Batch(size, *options)
+            self._batches[size] = Batch(size, self.kinds, self.device, self.sources, self.augment)
         return self._batches[size]
 
     def _rows(self, number):
         """Return the order of the rows in a pass."""
         if self._order_of != number:
-            self._order_of, self._order = number, np.arange(len(self.x), dtype=np.int32)
+            self._order_of, self._order = number, np.arange(self._count, dtype=np.int32)
             if self.shuffle:
-                self._order = permutation(len(self.x), seed=self.seed, epoch=number)
+                self._order = permutation(self._count, seed=self.seed, epoch=number)
         return self._order
 
     def end_epoch(self):
         """Nothing changes between epochs."""
 
     def sample(self, count):
-        """Return the first images, as they came."""
-        return self.x[:count]
+        """Return the first examples of each input, as they came."""
+        return [x[:count] for x in self.xs]
 
 
 class IterableFeed:
     """Batches that an iterable of (x, y) gives. One without an end needs `steps`, or a length.
 
-    A `Sequence`, as Keras has it, is asked by number: with `shuffle` in a new order each epoch. `classes` is
-    to be set before the first batch is asked for.
+    A `Sequence`, as Keras has it, is asked by number: with `shuffle` in a new order each epoch. `as_targets`
+    is to be set before the first batch is asked for.
     """
 
-    augment = source = None
+    augment, sources = None, ()
 
-    def __init__(self, iterable, steps=None, *, shuffle=False, seed=0, op="fit", name="x", device="cpu"):
-        self.device = device
+    def __init__(
+        self, iterable, steps=None, *, inputs=1, shuffle=False, seed=0, op="fit", name="x", device="cpu"
+    ):
+        self.device, self._inputs = device, inputs
         self._iterable = iterable
         self.as_targets = None
         self._op, self._name = op, name
@@ -127,7 +129,7 @@ class IterableFeed:
         self.images = None
         self._ahead = None
         self._first = self._peek()
-        self.shape, self.dtype = self._first.shape[1:], self._first.dtype.name
+        self.kinds = kinds_of(self._first)
 
     def batches(self, epoch, first=0, first_pass=0):
         """Yield the epoch's batches until the end or `steps`: see the module."""
@@ -137,21 +139,23 @@ class IterableFeed:
             if batch is None:
                 break
             x, y = self._pair(batch)
-            x = as_images(x, self._op, self._name)
-            if not len(x):
+            xs = as_inputs(x, self._inputs, self._op, self._name)
+            rows, kinds = len(xs[0]), kinds_of(xs)
+            if not rows:
                 raise ValueError(f"[{self._op}] {self._name} gives a batch without images")
-            if x.shape[1:] != self.shape:
-                raise ValueError(
-                    f"[{self._op}] {self._name} gives images of shape {x.shape[1:]} after {self.shape}, "
-                    "expected one shape"
-                )
-            y = self.as_targets(y, len(x), self._op)
+            for (shape, _), (expected, _) in zip(kinds, self.kinds, strict=True):
+                if shape != expected:
+                    raise ValueError(
+                        f"[{self._op}] {self._name} gives images of shape {shape} after {expected}, "
+                        "expected one shape"
+                    )
+            y = self.as_targets(y, rows, self._op)
 
-            def fill(plan, x=x, y=y):
-                plan["x"].assign(x)
+            def fill(plan, xs=xs, y=y):
+                fill_inputs(plan, xs)
                 plan["target"].assign(y)
 
-            yield Batch(len(x), x.shape[1:], x.dtype.name, self.device), y.shape, fill, draw
+            yield Batch(rows, kinds, self.device), y.shape, fill, draw
             step += 1
         if step < (self.steps or 1):
             raise ValueError(
@@ -170,8 +174,8 @@ class IterableFeed:
             hook()
 
     def sample(self, count):
-        """Return the first images, as they came."""
-        return self._first[:count]
+        """Return the first examples of each input, as they came."""
+        return [x[:count] for x in self._first]
 
     @property
     def _cycles(self):
@@ -206,7 +210,7 @@ class IterableFeed:
         return (self._iterable[int(i)] for i in order)
 
     def _peek(self):
-        """Return the first batch's images; an iterator's batch is kept for the first step."""
+        """Return the first batch's arrays; an iterator's batch is kept for the first step."""
         if self._iterator is not None:
             first = self._ahead = next(self._iterator, None)
         elif is_sequence(self._iterable):
@@ -215,7 +219,7 @@ class IterableFeed:
             first = next(iter(self._iterable), None)
         if first is None:
             raise ValueError(f"[{self._op}] {self._name} gives no batch")
-        return as_images(self._pair(first)[0], self._op, self._name)
+        return as_inputs(self._pair(first)[0], self._inputs, self._op, self._name)
 
     def _pair(self, batch):
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
@@ -237,17 +241,24 @@ def is_sequence(x):
     )
 
 
-def image_batches(x, batch_size, steps, op):
-    """Yield batches of images alone: parts of an array, or what an iterable gives, without its labels.
+def fill_inputs(plan, xs):
+    """Write a batch's arrays into the inputs of a plan."""
+    for i, x in enumerate(xs):
+        plan[f"x{i}"].assign(x)
+
+
+def input_batches(x, inputs, batch_size, steps, op):
+    """Yield batches without labels, a tuple of arrays each: parts of arrays, or what an iterable gives.
 
     Args:
-        x: images (N, ...), or an iterable of batches of images, or of (images, labels).
+        x: a tuple of arrays (N, ...), one for each input; or an iterable of batches, alone or with labels:
+            (batch, labels).
         batch_size: images of a part.
         steps: how many batches of an iterable; None: all.
     """
-    if is_array(x):
-        for start in range(0, len(x), batch_size):
-            yield x[start : start + batch_size]
+    if isinstance(x, tuple):
+        for start in range(0, len(x[0]), batch_size):
+            yield tuple(one[start : start + batch_size] for one in x)
         return
     try:
         stream = (x[i] for i in range(len(x))) if is_sequence(x) else iter(x)
@@ -262,7 +273,8 @@ def image_batches(x, batch_size, steps, op):
         batch = next(stream, None)
         if batch is None:
             break
-        yield as_images(batch[0] if isinstance(batch, (tuple, list)) else batch, op)
+        labelled = isinstance(batch, (tuple, list)) and (inputs == 1 or isinstance(batch[0], (tuple, list)))
+        yield as_inputs(batch[0] if labelled else batch, inputs, op)
         step += 1
     if not step:
         raise ValueError(f"[{op}] x gives no batch")

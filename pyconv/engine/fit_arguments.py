@@ -5,7 +5,7 @@ import contextlib
 from pyconv import arguments
 from pyconv.callbacks import Callback, CallbackList
 from pyconv.engine import fitting
-from pyconv.engine.data import as_images, is_array, split
+from pyconv.engine.data import as_inputs, is_array, split
 from pyconv.engine.feeds import ArrayFeed, IterableFeed
 from pyconv.engine.position import Position
 
@@ -70,7 +70,7 @@ def make_feed(
     *,
     op="fit",
     name="x",
-    shape=None,
+    shapes=None,
     **options,
 ):
     """Return the batches that x and y mean; builds the model where their shape says how."""
@@ -83,15 +83,19 @@ def make_feed(
                 f"[{op}] {name} is {arguments.kind_of(x)} and y is given, expected an array, or an iterable "
                 "of batches (x, y) without y"
             )
-        x = as_images(x, op)
-        shape = x.shape[1:]
+        xs = as_inputs(x, trainer.network.inputs, op)
+        shapes = [one.shape[1:] for one in xs]
     elif is_array(x):
         raise ValueError(f"[{op}] y is missing: {name} is an array, expected its labels too")
-    if shape is not None:
-        trainer.build_for(shape, op)
+    if shapes is not None:
+        trainer.build_for(shapes, op)
+    if options.get("augment") is not None and trainer.network.inputs > 1:
+        raise ValueError(
+            f"[{op}] augment is given and the model has {trainer.network.inputs} inputs, expected one: images"
+        )
     if y is not None:
         return ArrayFeed(
-            x,
+            xs,
             y,
             trainer.as_targets,
             BATCH if batch_size is None else batch_size,
@@ -104,13 +108,14 @@ def make_feed(
     for option, value in (("augment", options.pop("augment", None)), ("batch_size", batch_size)):
         if value is not None:
             raise ValueError(f"[{op}] {option} works on arrays, {name} is an iterable of batches")
-    feed = IterableFeed(x, steps, op=op, name=name, device=trainer.device, **options)
-    trainer.build_for(feed.shape, op)
+    inputs = trainer.network.inputs
+    feed = IterableFeed(x, steps, inputs=inputs, op=op, name=name, device=trainer.device, **options)
+    trainer.build_for([shape for shape, _ in feed.kinds], op)
     feed.as_targets = trainer.as_targets
     return feed
 
 
-def settle_validation(x, y, fraction, data, *, steps, batch_size, frequency):
+def settle_validation(x, y, fraction, data, *, inputs, steps, batch_size, frequency):
     """Return (x, y, validation data or None, `Schedule`); raise where the arguments do not go together."""
     schedule = fitting.Schedule(frequency)
     fraction = arguments.number(fraction, "validation_split", "fit", least=0, below=1)
@@ -119,7 +124,7 @@ def settle_validation(x, y, fraction, data, *, steps, batch_size, frequency):
     if fraction:
         if y is None:
             raise ValueError("[fit] validation_split works on arrays, x is an iterable of batches")
-        (x, y), data = split(x, y, fraction)
+        (x, y), data = split(x, y, fraction, inputs)
     given = {
         "validation_steps": steps,
         "validation_batch_size": batch_size,
@@ -134,8 +139,10 @@ def settle_validation(x, y, fraction, data, *, steps, batch_size, frequency):
 def validation_feed(trainer, data, steps, batch_size, training_batch_size):
     """Return the batches of `validation_data`; of arrays, `training_batch_size` images unless said."""
     pair = isinstance(data, (tuple, list)) and len(data) == 2
-    if pair and any(
-        isinstance(part, (tuple, list)) and len(part) == 2 and is_array(part[0]) for part in data
+    if (
+        pair
+        and trainer.network.inputs == 1
+        and any(isinstance(part, (tuple, list)) and len(part) == 2 and is_array(part[0]) for part in data)
     ):
         raise ValueError(
             "[fit] validation_data is a pair of pairs, which may be (x, y) or two batches, expected (x, y), "

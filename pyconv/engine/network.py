@@ -6,7 +6,7 @@ from pyconv.engine import changes
 
 
 class Node(NamedTuple):
-    """A use of a layer. `reads` are numbers of values: the network's input is 0, the n-th node's output n."""
+    """A use of a layer. `reads` are numbers of values: first the network's inputs, then nodes' outputs."""
 
     layer: object
     reads: tuple
@@ -30,11 +30,12 @@ class _Key:
 class Network:
     """Nodes in an order in which each reads only what is there already. It never changes.
 
-    `outputs` are the numbers of the values that the network gives; by default the last one.
+    `outputs` are the numbers of the values that the network gives, by default the last one; `inputs` is how
+    many it is given.
     """
 
-    def __init__(self, nodes, outputs=()):
-        self.nodes = tuple(nodes)
+    def __init__(self, nodes, outputs=(), inputs=1):
+        self.nodes, self.inputs = tuple(nodes), inputs
         self.outputs = tuple(outputs) or (len(self.nodes),)
         self.layers = tuple(dict.fromkeys(node.layer for node in self.nodes))
         self._shapes = None  # of one example, of each value
@@ -49,7 +50,7 @@ class Network:
     def is_chain(self):
         """Whether each layer reads the one before it, and is read once."""
         return all(node.reads == (i,) for i, node in enumerate(self.nodes)) and (
-            len(self.layers) == len(self.nodes) and self.outputs == (len(self.nodes),)
+            len(self.layers) == len(self.nodes) and self.outputs == (len(self.nodes),) and self.inputs == 1
         )
 
     # ---- shapes
@@ -58,13 +59,21 @@ class Network:
     def built(self):
         """Whether all layers have their parameters."""
         if self._shapes is None and self.layers and all(layer.built for layer in self.layers):
-            self._shapes = self._shapes_for(self.layers[0].input_shape)
+            first = {read: node.layer.input_shape for node in reversed(self.nodes) for read in node.reads}
+            self._shapes = self._shapes_for([first[i] for i in range(self.inputs)])
         return self._shapes is not None
 
     @property
     def input_shape(self):
-        """The shape of one example; None before it is known."""
-        return self._shapes[0] if self.built else self.layers[0].input_shape if self.layers else None
+        """The shape of one example, a list where several are given; None before it is known."""
+        if self.built:
+            return one_or_all(self.input_shapes)
+        return self.layers[0].input_shape if self.layers else None
+
+    @property
+    def input_shapes(self):
+        """The shape of one example of each input, of a built network."""
+        return self._shapes[: self.inputs]
 
     @property
     def output_shape(self):
@@ -73,11 +82,11 @@ class Network:
 
     @property
     def shapes(self):
-        """The shapes of all values, of a built network: the input's, then each node's output's."""
-        return self._kept("shapes", lambda: self._shapes_for(self._shapes[0])) if self.built else None
+        """The shapes of all values, of a built network: the inputs', then each node's output's."""
+        return self._kept("shapes", lambda: self._shapes_for(self.input_shapes)) if self.built else None
 
-    def build(self, shape, seed):
-        """Make the parameters of layers that have none, for examples of `shape`."""
+    def build(self, shapes, seed):
+        """Make the parameters of layers that have none, for examples of `shapes`, one for each input."""
         if not self.layers:
             raise ValueError("[build] the model has no layers")
         names = [layer.name for layer in self.layers]  # which may have changed since the layers came together
@@ -89,11 +98,11 @@ class Network:
             nonlocal place
             place = max(place, layer.ensure_built(given, seed=seed, place=place))
 
-        self._shapes = self._shapes_for(shape, make)
+        self._shapes = self._shapes_for(shapes, make)
 
-    def _shapes_for(self, shape, visit=lambda layer, given: None):
+    def _shapes_for(self, shapes, visit=lambda layer, given: None):
         """Return the shapes of all values; `visit` is called with each layer and what it is given."""
-        shapes = [tuple(shape)]
+        shapes = [tuple(shape) for shape in shapes]
         for layer, reads in self.nodes:
             given = _given(layer, [shapes[i] for i in reads])
             visit(layer, given)
@@ -162,16 +171,16 @@ class Network:
 
     # ---- calls
 
-    def trace(self, trace, x):
-        """Add all layers' calls on the batch `x`; return the outputs, a list."""
-        values = [x]
+    def trace(self, trace, inputs):
+        """Add all layers' calls on the batches `inputs`; return the outputs, a list."""
+        values = list(inputs)
         for layer, reads in self.nodes:
             values.append(trace.apply(layer, *(values[i] for i in reads)))
         return [values[i] for i in self.outputs]
 
 
 def one_or_all(values):
-    """Return the value of a network's one output, or the list of those of several."""
+    """Return the value of a network's one input or output, or the list of those of several."""
     return values[0] if len(values) == 1 else values
 
 

@@ -43,8 +43,8 @@ class PlanCache:
         self._plans.clear()
         self._newest, self._last = None, (None, None)
 
-    def forget_arrays(self, source):
-        """Drop the plans that hold on to a user's array, where there is one."""
-        if source is not None:
-            self._plans = {key: plan for key, plan in self._plans.items() if key[1].source is not source}
+    def forget_arrays(self, sources):
+        """Drop the plans that hold on to a user's arrays, where there are some."""
+        if sources:
+            self._plans = {key: plan for key, plan in self._plans.items() if key[1].sources is not sources}
             self._newest = None

@@ -3,7 +3,7 @@
 from pyconv import arguments
 from pyconv.callbacks import CallbackList, History
 from pyconv.engine import evaluation, fitting, sanity
-from pyconv.engine.data import as_images, is_array
+from pyconv.engine.data import as_inputs, is_array
 from pyconv.engine.fit_arguments import (
     BATCH,
     log_names,
@@ -54,6 +54,7 @@ def fit(
         y,
         validation_split,
         validation_data,
+        inputs=model.trainer.network.inputs,
         steps=validation_steps,
         batch_size=validation_batch_size,
         frequency=validation_freq,
@@ -95,7 +96,7 @@ def fit(
         finally:
             for used in (feed, validation):
                 if used is not None:
-                    trainer.plans.forget_arrays(used.source)
+                    trainer.plans.forget_arrays(used.sources)
         pressed, trainer.interrupted = trainer.interrupted, cut
     if pressed and not return_on_interrupt:
         where = trainer.position
@@ -133,10 +134,12 @@ def _watching(model, feed, epochs, start, callbacks, verbose, validation, schedu
 
 def train_on_batch(model, x, y, return_dict):
     """Do what `Model.train_on_batch` says."""
-    trainer, x = model.trainer, as_images(x, "train_on_batch")
+    trainer = model.trainer
+    xs = as_inputs(x, trainer.network.inputs, "train_on_batch")
     return_dict = arguments.flag(return_dict, "return_dict", "train_on_batch")
     with trainer.training("train_on_batch"):
-        feed = make_feed(trainer, [(x, y)], op="train_on_batch", shape=x.shape[1:])
+        shapes = [x.shape[1:] for x in xs]
+        feed = make_feed(trainer, [(one_or_all(xs), y)], op="train_on_batch", shapes=shapes)
         if not trainer.warned:
             trainer.warned = True
             sanity.warn_of_nonsense(trainer, feed, "train_on_batch")
@@ -166,7 +169,7 @@ def evaluate(model, x, y, batch_size, verbose, steps, callbacks, return_dict):
             logs = evaluation.evaluate(trainer, feed, watching)
     finally:
         with trainer.turns:
-            trainer.plans.forget_arrays(feed.source)
+            trainer.plans.forget_arrays(feed.sources)
     return logs if return_dict else _values(trainer, logs)
 
 
@@ -177,6 +180,7 @@ def _values(trainer, logs):
 
 def predict(model, x, batch_size, verbose, steps, callbacks):
     """Do what `Model.predict` says."""
+    inputs = model.trainer.network.inputs
     whole = is_array(x) or isinstance(x, (list, tuple))
     if whole and steps is not None:
         raise ValueError(f"[predict] steps is {steps}, expected None: x is an array; give a part of it")
@@ -188,8 +192,9 @@ def predict(model, x, batch_size, verbose, steps, callbacks):
         batch_size = arguments.integer(batch_size, "batch_size", "predict", least=1)
     batch_size, images = batch_size or BATCH, None
     if whole:
-        x = as_images(x, "predict")
-        steps, images = -(-len(x) // batch_size), len(x)
+        x = as_inputs(x, inputs, "predict")
+        images = len(x[0])
+        steps = -(-images // batch_size)
     params = {"epochs": 1, "steps": steps, "images": images, "verbose": verbose}
     watching = CallbackList(watchers(callbacks, verbose, "predict"), model, params)
     with watching._closed():
@@ -198,6 +203,6 @@ def predict(model, x, batch_size, verbose, steps, callbacks):
 
 def predict_on_batch(model, x):
     """Do what `Model.predict_on_batch` says."""
-    x = as_images(x, "predict_on_batch")
+    xs = as_inputs(x, model.trainer.network.inputs, "predict_on_batch")
     with model.trainer.turns:
-        return one_or_all([y.copy() for y in evaluation.outputs(model.trainer, x)])
+        return one_or_all([y.copy() for y in evaluation.outputs(model.trainer, xs)])

@@ -52,9 +52,9 @@ def warn_of_nonsense(trainer, feed, op):
     optimizer = trainer.optimizer
     if isinstance(optimizer._learning_rate, LearningRateSchedule) and not optimizer.learning_rate:
         _warn(op, f"the learning rate is 0 at step {optimizer.iterations}: the schedule has ended")
-    values = feed.sample(_SAMPLE)
-    if values.size and not _rescales(trainer.network.layers):
-        largest = float(np.max(values))
+    first, *more = feed.sample(_SAMPLE)
+    if first.size and not more and not _rescales(trainer.network.layers):
+        values, largest = first, float(np.max(first))
         if largest > _RAW and float(np.min(values)) >= 0:
             _warn(
                 op,

@@ -84,21 +84,21 @@ class Trainer:
         """Return targets for `rows` examples that users hand in, as the loss takes them."""
         return self.loss.targets(y, self.network.output_shape, rows, op, name)
 
-    def build(self, shape):
-        """Make the network's parameters for examples of `shape`, where the model computes."""
-        self.network.build(shape, self.seed)
+    def build(self, shapes):
+        """Make the network's parameters for examples of `shapes`, one for each input, where it computes."""
+        self.network.build(shapes, self.seed)
         self._move_parameters()
 
-    def build_for(self, shape, op):
-        """Build for examples of `shape`, or raise ValueError where the model takes others."""
+    def build_for(self, shapes, op):
+        """Build for examples of `shapes`, or raise ValueError where the model takes others."""
         if not self.network.built:
             with self.turns:  # of several threads one
                 if not self.network.built:
-                    self.build(shape)
-        if tuple(shape) != self.network.input_shape:
-            raise ValueError(
-                f"[{op}] x has examples of shape {tuple(shape)}, the model takes {self.network.input_shape}"
-            )
+                    self.build(shapes)
+        taken = self.network.input_shapes
+        if list(map(tuple, shapes)) != taken:
+            came, taken = (" and ".join(str(tuple(shape)) for shape in some) for some in (shapes, taken))
+            raise ValueError(f"[{op}] x has examples of shape {came}, the model takes {taken}")
 
     def to(self, device):
         """Move parameters and the training's state."""
@@ -193,7 +193,7 @@ class Trainer:
     # ---- plans
 
     def prediction_plan(self, batch):
-        """Return the plan from a `Batch` "x" to the outputs "y0", "y1", ..."""
+        """Return the plan from a `Batch` "x0", "x1", ... to the outputs "y0", "y1", ..."""
         return self.plans.get(("predict", batch, self.network.key), lambda: self._make_prediction(batch))
 
     def evaluation_plan(self, batch, target_shape, totals):

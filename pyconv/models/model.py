@@ -8,7 +8,7 @@ from pyconv.engine import running
 from pyconv.engine.batch import Batch
 from pyconv.engine.trainer import Trainer
 from pyconv.metrics import named as named_metrics
-from pyconv.models.graph import network_between
+from pyconv.models.graph import input_shapes, network_between
 from pyconv.models.structure import Structure
 from pyconv.serialization import serialize
 from pyconv.summary import plan_text, summary_text
@@ -35,7 +35,7 @@ class Model(Structure):
         model = Model(x, Dense(10, activation="softmax")(Flatten()(Add()([y, Conv2D(16, 1)(x)]))))
 
     Args:
-        inputs: an `Input`.
+        inputs: an `Input`; or a list of them, and x is then a list of arrays.
         outputs: what a layer gave, called on the Input or on other layers' results; or a list of such, and
             predictions are lists too. Only a model of one output can be compiled.
         name: what the summary calls it.
@@ -63,7 +63,7 @@ class Model(Structure):
 
     def __init__(self, inputs, outputs, name=None, seed=None):
         self._begin(network_between(inputs, outputs), "model" if name is None else name, seed)
-        self.build(self.layers[0].declared_shape)
+        self.trainer.build(input_shapes(self.network))
 
     def _begin(self, network, name, seed):
         self.name = name
@@ -91,7 +91,8 @@ class Model(Structure):
         size = arguments.integer(batch_size, "batch_size", "summary", least=1)
         print_fn(summary_text(self))
         if plan:
-            batch = Batch(size, self.input_shape, "float32", self.device)
+            kinds = tuple((shape, "float32") for shape in self.network.input_shapes)
+            batch = Batch(size, kinds, self.device)
             if self.optimizer is None:
                 print_fn(plan_text("Prediction", batch, self.trainer.prediction_plan(batch)))
             else:

@@ -3,6 +3,7 @@
 import json
 
 from pyconv import arguments, saving
+from pyconv.arguments import items
 from pyconv.engine.network import one_or_all
 from pyconv.layers.arguments import shape as example_shape
 from pyconv.models.graph import network_from
@@ -25,7 +26,7 @@ class Structure(Configurable):
 
     @property
     def input_shape(self):
-        """The shape of one example, or None."""
+        """The shape of one example, or None; a list where the model has several inputs."""
         return self.network.input_shape
 
     @property
@@ -40,10 +41,16 @@ class Structure(Configurable):
         return self.network.built
 
     def build(self, input_shape):
-        """Make the parameters for examples of `input_shape`: (H, W, C), or Keras' (None, H, W, C)."""
-        if isinstance(input_shape, (list, tuple)) and input_shape and input_shape[0] is None:
-            input_shape = input_shape[1:]
-        self.trainer.build(example_shape(input_shape, "input_shape", "build"))
+        """Make the parameters for examples of `input_shape`: (H, W, C), or Keras' (None, H, W, C).
+
+        A model of several inputs takes a list of shapes.
+        """
+        shapes = (
+            [input_shape]
+            if self.network.inputs == 1
+            else items(input_shape, "input_shape", "build", "a list of shapes")
+        )
+        self.trainer.build([_without_batch(shape) for shape in shapes])
 
     @property
     def parameters(self):
@@ -109,6 +116,8 @@ class Structure(Configurable):
         nodes = [[number[node.layer], list(node.reads)] for node in self.network.nodes]
         output = one_or_all(list(self.network.outputs))
         graph = {"layers": serialize(self.layers), "nodes": nodes, "output": output}
+        if self.network.inputs > 1:
+            graph["inputs"] = self.network.inputs
         return {**graph, **self._own_config()}
 
     def _own_config(self):
@@ -122,8 +131,8 @@ class Structure(Configurable):
         model._made = True
         return model
 
-    def _restore(self, layers=(), nodes=(), output=None, name=None, seed=None):
-        self._begin(network_from(layers, nodes, output), name, seed)
+    def _restore(self, layers=(), nodes=(), output=None, inputs=1, name=None, seed=None):
+        self._begin(network_from(layers, nodes, output, inputs), name, seed)
 
     def to_json(self, **options):
         """Return the architecture as JSON; `model_from_json` builds it back. Options go to `json.dumps`."""
@@ -140,3 +149,10 @@ class Structure(Configurable):
             raise ValueError(
                 f"[{op}] the model is not built: give its first layer an input_shape or call build((H, W, C))"
             )
+
+
+def _without_batch(shape):
+    """Return the shape of an example that (H, W, C) or Keras' (None, H, W, C) means."""
+    if isinstance(shape, (list, tuple)) and shape and shape[0] is None:
+        shape = shape[1:]
+    return example_shape(shape, "input_shape", "build")
