@@ -202,8 +202,8 @@ def pyconv_step(batch, steps):
     model = pyconv_model().to("cuda")
     model.train_on_batch(x, y)
     plan = model.trainer.training_plan(Batch(batch, x.shape[1:], "float32", "cuda"), y.shape)
-    plan["x"].assign(x)
-    plan["target"].assign(y)
+    plan["x0"].assign(x)
+    plan["target0"].assign(y)
     for _ in range(2):
         plan.run()
 

@@ -25,6 +25,7 @@ class Loss(Configurable):
     settable = ()
     from_logits = False
     label_smoothing = 0.0
+    takes_labels = False  # (N,) besides the shape of the output
 
     def call(self, y_true, y_pred):
         """Return the loss of each example, an expression (N,); of one (N, ...) the means are taken.
@@ -62,6 +63,7 @@ class CategoricalCrossentropy(Loss):
     """
 
     sparse = False
+    takes_labels = True
 
     def __init__(self, from_logits=False, label_smoothing=0.0):
         op = type(self).__name__

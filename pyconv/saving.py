@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from pyconv import arguments, checkpoint
+from pyconv.engine.network import one_or_all
 from pyconv.engine.position import Position
 from pyconv.metrics import Accuracy
 from pyconv.serialization import deserialize, serialize
@@ -91,8 +92,7 @@ def training_state(model):
         "optimizer": serialize(trainer.optimizer),
         "optimizer_state": trainer.optimizer.get_state(),
         "slots": _SLOTS,
-        "loss": serialize(trainer.loss),
-        "metrics": [_described(name, metric) for name, metric in trainer.metrics.items()],
+        **_described(trainer.objective),
         "fuse": trainer.fuse,
         "position": trainer.position.get_state(),
         "seed": trainer.seed,
@@ -109,8 +109,8 @@ def set_training_state(model, arrays, state):
     assign(named, weights, "load_weights")
     if state is None:
         return
-    optimizer, loss = deserialize(state["optimizer"]), deserialize(state["loss"])
-    model.compile(optimizer, loss, deserialize(state["metrics"]), fuse=state.get("fuse", True))
+    chosen = {name: deserialize(state[name]) for name in ("optimizer", "loss", "metrics")}
+    model.compile(**chosen, fuse=state.get("fuse", True), loss_weights=state.get("loss_weights"))
     trainer = model.trainer
     trainer.optimizer.set_state(state["optimizer_state"])
     trainer.position = Position.from_state(state["position"])
@@ -129,16 +129,22 @@ def set_training_state(model, arrays, state):
 
 def _fit_sums(trainer):
     """See that the position has a sum for the loss, each metric and the penalty."""
-    sums, expected = trainer.position.sums, len(trainer.metrics) + 2
-    if sums and not trainer.metrics and len(sums) == 3:  # files from before had one for accuracy always
+    sums, expected = trainer.position.sums, len(trainer.metric_names) + 2
+    if sums and expected == 2 and len(sums) == 3:  # files from before had one for accuracy always
         trainer.position.sums = sums = [sums[0], sums[2]]
     if sums and len(sums) != expected:
         raise ValueError(f"[load_model] position has {len(sums)} sums, expected {expected}")
 
 
-def _described(name, metric):
-    """Return a metric as files have it: accuracy by its name in the logs, others with their settings."""
-    return name if type(metric) is Accuracy else serialize(metric)
+def _described(objective):
+    """Return losses and metrics as files have them; accuracy by its name in the logs."""
+    metrics = [
+        [name if type(metric) is Accuracy else serialize(metric) for name, metric in part.metrics.items()]
+        for part in objective.parts
+    ]
+    weights = [part.weight for part in objective.parts]
+    described = {"loss": serialize(objective.loss), "metrics": one_or_all(metrics)}
+    return described if weights == [1] else {**described, "loss_weights": weights}
 
 
 def set_weights(model, weights):

@@ -58,8 +58,7 @@ def line(model):
     if not model.built:
         return f"<{type(model).__name__} {model.name!r}: {count}, not built>"
     parameters = sum(p.size for p in model.parameters)
-    outputs = [model.network.shapes[i] for i in model.network.outputs]
-    shapes = f"{_listed(model.network.input_shapes)} -> {_listed(outputs)}"
+    shapes = f"{_listed(model.network.input_shapes)} -> {_listed(model.network.output_shapes)}"
     return f"<{type(model).__name__} {model.name!r}: {count}, {shapes}, {parameters:,} parameters>"
 
 

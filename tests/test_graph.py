@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pyconv import Augmentation, Model, Sequential, layers, load_model, model_from_json
+from pyconv import Augmentation, Model, Sequential, layers, load_model, losses, model_from_json, optimizers
 from pyconv.layers import Add, BatchNormalization, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Input
 
 SHAPE = (8, 8, 3)
@@ -65,14 +65,14 @@ def test_gradients_of_a_layer_used_twice(data, fuse):
     gradient = model.trainer.flat.gradients()[kernel].numpy().copy()
     model.set_weights(before)
     for place in ((0, 0, 0, 0), (1, 2, 3, 4), (2, 1, 5, 0)):
-        losses = []
+        ends = []
         for step in (1e-2, -1e-2):
             moved = kernel.numpy().copy()
             moved[place] += step
             kernel.assign(moved)
-            losses.append(model.evaluate(*data)[0])
+            ends.append(model.evaluate(*data)[0])
             model.set_weights(before)
-        assert (losses[0] - losses[1]) / 2e-2 == pytest.approx(gradient[place], abs=2e-4)
+        assert (ends[0] - ends[1]) / 2e-2 == pytest.approx(gradient[place], abs=2e-4)
 
 
 def test_saving(data, tmp_path):
@@ -166,8 +166,6 @@ def test_several_outputs(backend, data, tmp_path, fuse):
     model.save(tmp_path / "model.safetensors")
     for one, other in zip(load_model(tmp_path / "model.safetensors").predict(images[:5]), parts, strict=True):
         np.testing.assert_allclose(one, other[:5], rtol=1e-4, atol=1e-4)
-    with pytest.raises(ValueError, match=r"^\[compile\] the model has 4 outputs, expected one to train on"):
-        model.compile("sgd", "sparse_categorical_crossentropy")
 
 
 def two_inputs(seed=1):
@@ -232,6 +230,107 @@ def test_several_inputs_are_checked(data, capsys):
             call()
 
 
+class Squares(losses.Loss):
+    def call(self, y_true, y_pred):
+        return ((y_true - y_pred) ** 2).mean()
+
+
+def two_outputs(fuse=True):
+    """A class and three numbers for each image, of one trunk."""
+    x = Input(SHAPE)
+    trunk = Flatten()(Conv2D(6, 3, activation="relu")(x))
+    kind, size = Dense(4, activation="softmax", name="kind")(trunk), Dense(3, name="size")(trunk)
+    model = Model(x, [kind, size], seed=1)
+    loss = {"kind": "sparse_categorical_crossentropy", "size": Squares()}
+    model.compile(optimizers.Adam(0.01), loss, {"kind": ["accuracy"]}, loss_weights={"size": 0.25}, fuse=fuse)
+    return model
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_training_several_outputs(backend, data, rng, tmp_path, fuse):
+    images, kinds = data
+    sizes = rng.standard_normal((20, 3)).astype(np.float32)
+    model, y = two_outputs(fuse), [kinds, sizes]
+    assert model.metric_names == ("kind_loss", "size_loss", "kind_accuracy")
+    p, q = model.predict(images)
+    logs = model.evaluate(images, y, batch_size=7, return_dict=True)
+    assert logs["kind_loss"] == pytest.approx(-np.log(p[np.arange(20), kinds]).mean(), rel=1e-4)
+    assert logs["size_loss"] == pytest.approx(((sizes - q) ** 2).mean(), rel=1e-4)
+    assert logs["loss"] == pytest.approx(logs["kind_loss"] + 0.25 * logs["size_loss"], rel=1e-5)
+    assert logs["kind_accuracy"] == pytest.approx((p.argmax(1) == kinds).mean())
+
+    before = model.get_weights()
+    model.train_on_batch(images, y)
+    gradients = [model.trainer.flat.gradients()[w].numpy().copy() for w in model.parameters]
+    length = np.sqrt(sum((g**2).sum() for g in gradients))
+    ends = []
+    for sign in (1, -1):
+        model.set_weights([w + sign * 1e-3 * g / length for w, g in zip(before, gradients, strict=True)])
+        ends.append(model.evaluate(images, y)[0])
+    assert (ends[0] - ends[1]) / 2e-3 == pytest.approx(length, rel=1e-2)
+
+    one, other = two_outputs(fuse), two_outputs(fuse)
+    pieces = [
+        (images[i : i + 8], {"size": sizes[i : i + 8], "kind": kinds[i : i + 8]}) for i in range(0, 20, 8)
+    ]
+    a = one.fit(
+        images, y, batch_size=8, epochs=8, shuffle=False, verbose=0, validation_data=(images, y)
+    ).history
+    b = other.fit(pieces, epochs=8, verbose=0, validation_data=pieces).history
+    assert a == b
+    assert a["val_loss"][-1] < 0.7 * a["val_loss"][0]
+    assert {"val_kind_loss", "val_size_loss", "val_kind_accuracy"} <= a.keys()
+    one.save(tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    for each in (one, loaded):
+        each.fit(images, y, epochs=2, seed=4, verbose=0, validation_split=0.2)
+    assert loaded.history.history == one.history.history
+    for ours, theirs in zip(loaded.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_compile_takes_for_several_outputs(data, capsys):
+    images, kinds = data
+    x = Input(SHAPE)
+    y = Dense(4, activation="softmax")(Flatten()(x))
+    model = Model(x, [y, y])
+    model.compile("sgd", "sparse_categorical_crossentropy", "accuracy", loss_weights=[1, 0])
+    assert model.metric_names == ("dense_loss", "dense_1_loss", "dense_accuracy", "dense_1_accuracy")
+    logs = model.evaluate(images, [kinds, kinds], return_dict=True)
+    assert logs["loss"] == logs["dense_loss"] == logs["dense_1_loss"]
+    model.summary(plan=True)
+    assert "Training step" in capsys.readouterr().out
+    loss = "sparse_categorical_crossentropy"
+    for call, message in (
+        (
+            lambda: model.compile("sgd", [loss]),
+            r"\[compile\] loss has 1 entries, expected 2, one for each output",
+        ),
+        (
+            lambda: model.compile("sgd", {"a": loss}),
+            r"\[compile\] loss names 'a', expected 2, .*: dense, dense_1",
+        ),
+        (lambda: model.compile("sgd", {"dense": loss}), r"\[loss\] loss is None"),
+        (lambda: model.compile("sgd", loss, ["accuracy"]), r"\[compile\] metrics has 1 entries, expected 2"),
+        (lambda: model.compile("sgd", loss, loss_weights=[1, -1]), r"\[compile\] loss_weights is -1"),
+        (
+            lambda: model.fit(images, kinds),
+            r"\[fit\] y is .*, expected 2, one for each output: dense, dense_1",
+        ),
+        (lambda: model.fit(images, [kinds, kinds[:3]]), r"\[fit\] y\[1\] has 3 rows, x has 20"),
+        (lambda: model.fit(images, {"dense": kinds}), r"\[fit\] y has 1 entries, expected 2"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            call()
+
+
+def test_a_loss_weight_of_one_output(data):
+    model = compiled(branched())
+    whole = model.evaluate(*data)[0]
+    model.compile("sgd", "sparse_categorical_crossentropy", loss_weights=[0.5])
+    assert model.evaluate(*data) == pytest.approx(whole / 2)
+
+
 def test_a_long_chain(rng):
     """Nothing recurses along a graph."""
     y = x = Input((6,))
@@ -277,11 +376,11 @@ def test_gradients_through_concatenate_and_multiply(backend, data, fuse):
     model.train_on_batch(*data)
     gradients = [model.trainer.flat.gradients()[p].numpy().copy() for p in model.parameters]
     length = np.sqrt(sum((g**2).sum() for g in gradients))
-    losses = []
+    ends = []
     for sign in (1, -1):
         model.set_weights([w + sign * 1e-2 * g / length for w, g in zip(before, gradients, strict=True)])
-        losses.append(model.evaluate(*data)[0])
-    assert (losses[0] - losses[1]) / 2e-2 == pytest.approx(length, rel=5e-3)
+        ends.append(model.evaluate(*data)[0])
+    assert (ends[0] - ends[1]) / 2e-2 == pytest.approx(length, rel=5e-3)
 
 
 def test_errors():

@@ -31,7 +31,7 @@ def traced_training(chain, batch=3, shape=(8, 8, 2)):
     model = Sequential(chain)
     model.build(shape)
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
-    return model.trainer.training_plan(Batch(batch, ((shape, "float32"),)), (batch,))
+    return model.trainer.training_plan(Batch(batch, ((shape, "float32"),)), ((batch,),))
 
 
 def assert_reads_see_their_writes(plan):

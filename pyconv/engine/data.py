@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from pyconv.arguments import kind_of
+from pyconv.arguments import kind_of, shown
 from pyconv.engine.network import one_or_all
 from pyconv.ops import as_tensor
 
@@ -35,6 +35,29 @@ def as_inputs(x, count, op, name="x"):
 def kinds_of(arrays):
     """Return (shape of an example, dtype) of each array of a batch."""
     return tuple((one.shape[1:], one.dtype.name) for one in arrays)
+
+
+def targets_of(y, outputs, op, name="y"):
+    """Return what users hand in as targets, one for each output."""
+    return (y,) if len(outputs) == 1 else tuple(of_each(y, outputs, name, op, one_for_all=False))
+
+
+def of_each(value, outputs, name, op="compile", one_for_all=True):
+    """Return an argument's values for the outputs: of a dict by name, a list, or one for all."""
+    expected = f"expected {len(outputs)}, one for each output: {', '.join(outputs)}"
+    if isinstance(value, dict) and value.keys() != {"class_name", "config"}:
+        if unknown := [key for key in value if key not in outputs]:
+            raise ValueError(f"[{op}] {name} names {shown(unknown[0])}, {expected}")
+        if not one_for_all and len(value) < len(outputs):
+            raise ValueError(f"[{op}] {name} has {len(value)} entries, {expected}")
+        return [value.get(output) for output in outputs]
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(outputs):
+            raise ValueError(f"[{op}] {name} has {len(value)} entries, {expected}")
+        return list(value)
+    if one_for_all:
+        return [value] * len(outputs)
+    raise ValueError(f"[{op}] {name} is {shown(value)}, {expected}")
 
 
 def _and(values):
@@ -107,20 +130,21 @@ def is_array(x):
     )
 
 
-def split(x, y, fraction, inputs=1):
+def split(x, y, fraction, inputs=1, outputs=("y",)):
     """Return (x, y), (x_validation, y_validation): the last `fraction` of the rows validates, as in Keras."""
-    xs, y = as_inputs(x, inputs, "fit"), as_array(y, "fit", "y")
+    xs, ys = as_inputs(x, inputs, "fit"), [as_array(one, "fit", "y") for one in targets_of(y, outputs, "fit")]
     rows = len(xs[0])
-    if rows != len(y):
-        raise ValueError(f"[fit] y has {len(y)} rows, x has {rows}")
+    for y in ys:
+        if rows != len(y):
+            raise ValueError(f"[fit] y has {len(y)} rows, x has {rows}")
     cut = int(rows * (1 - fraction))
     if not 0 < cut < rows:
         raise ValueError(
             f"[fit] validation_split is {fraction}, expected one that leaves images on both sides: of "
             f"{rows}, {cut} would train"
         )
-    parts = [one_or_all([x[part] for x in xs]) for part in (slice(cut), slice(cut, None))]
-    return (parts[0], y[:cut]), (parts[1], y[cut:])
+    parts = slice(cut), slice(cut, None)
+    return [tuple(one_or_all([one[part] for one in some]) for some in (xs, ys)) for part in parts]
 
 
 def _as_rows(y, op, name):

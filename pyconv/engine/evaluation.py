@@ -14,10 +14,10 @@ def evaluate(trainer, feed, callbacks, stop=None):
     """Return the logs over the feed's batches; None once `stop()`, asked after each, says so."""
     with trainer.borrowed_totals() as totals:
         callbacks.on_test_begin({})
-        for step, (batch, target_shape, fill, _) in enumerate(feed.batches(0)):
+        for step, (batch, target_shapes, fill, _) in enumerate(feed.batches(0)):
             callbacks.on_test_batch_begin(step, {})
             with trainer.turns:
-                plan = trainer.evaluation_plan(batch, target_shape, totals)
+                plan = trainer.evaluation_plan(batch, target_shapes, totals)
                 fill(plan)
                 plan.run()
             totals.count += batch.size
@@ -48,7 +48,7 @@ def outputs(trainer, xs):
         return trainer.prediction_plan(Batch(len(xs[0]), kinds_of(xs), trainer.device))
 
     plan = trainer.plans.again((*kinds, changes.structure.value), find)
-    fill_inputs(plan, xs)
+    fill_inputs(plan, "x", xs)
     plan.run()
     return [plan[f"y{i}"].numpy() for i in range(len(trainer.network.outputs))]
 
@@ -58,8 +58,7 @@ def predict(trainer, x, batch_size, steps, callbacks):
     parts, whole = [], None
     if isinstance(x, tuple):
         trainer.build_for([one.shape[1:] for one in x], "predict")
-        shapes = [trainer.network.shapes[i] for i in trainer.network.outputs]
-        whole = [np.empty((len(x[0]), *shape), np.float32) for shape in shapes]
+        whole = [np.empty((len(x[0]), *shape), np.float32) for shape in trainer.network.output_shapes]
     callbacks.on_predict_begin({})
     done = 0
     for step, xs in enumerate(input_batches(x, trainer.network.inputs, batch_size, steps, "predict")):

@@ -2,9 +2,9 @@
 
 A feed has `steps` (of an epoch; None where only its end will tell), `images` (likewise), and `kinds`, the
 shape and dtype of each input's examples. `batches(epoch, first, first_pass)` yields, from step `first` of an
-epoch on, (Batch, target shape, function that fills a plan, draw): `draw` is (pass, step), what the step's
-random numbers are keyed by. A pass goes through the data once: where an epoch is as long, they count from
-`first_pass` on.
+epoch on, (Batch, shapes of the targets, function that fills a plan, draw): `draw` is (pass, step), what the
+step's random numbers are keyed by. A pass goes through the data once: where an epoch is as long, they count
+from `first_pass` on.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ class ArrayFeed:
         device="cpu",
     ):
         self.xs, self._count = xs, len(xs[0])
-        self.y = as_targets(y, self._count, op)
+        self.ys = as_targets(y, self._count, op)
         if not self._count:
             raise ValueError(f"[{op}] x has no images, expected at least one")
         self.sources = tuple(_core.from_numpy(x).to(device) for x in xs)
@@ -63,13 +63,13 @@ class ArrayFeed:
         for step in range(first, self.steps):
             number, place = divmod(epoch * self.steps + step, self._full)
             rows = self._rows(first_pass + number)[place * self.batch_size : (place + 1) * self.batch_size]
-            targets = self.y[rows]
+            targets = [y[rows] for y in self.ys]
 
             def fill(plan, rows=rows, targets=targets):
                 plan["index"].assign(rows)
-                plan["target"].assign(targets)
+                fill_inputs(plan, "target", targets)
 
-            yield self._batch(len(rows)), targets.shape, fill, (first_pass + number, place)
+            yield self._batch(len(rows)), shapes_of(targets), fill, (first_pass + number, place)
 
     def passes_before(self, epoch):
         """Return how many passes the epochs before `epoch` have finished."""
@@ -149,13 +149,13 @@ class IterableFeed:
                         f"[{self._op}] {self._name} gives images of shape {shape} after {expected}, "
                         "expected one shape"
                     )
-            y = self.as_targets(y, rows, self._op)
+            targets = self.as_targets(y, rows, self._op)
 
-            def fill(plan, xs=xs, y=y):
-                fill_inputs(plan, xs)
-                plan["target"].assign(y)
+            def fill(plan, xs=xs, targets=targets):
+                fill_inputs(plan, "x", xs)
+                fill_inputs(plan, "target", targets)
 
-            yield Batch(rows, kinds, self.device), y.shape, fill, draw
+            yield Batch(rows, kinds, self.device), shapes_of(targets), fill, draw
             step += 1
         if step < (self.steps or 1):
             raise ValueError(
@@ -241,10 +241,14 @@ def is_sequence(x):
     )
 
 
-def fill_inputs(plan, xs):
-    """Write a batch's arrays into the inputs of a plan."""
-    for i, x in enumerate(xs):
-        plan[f"x{i}"].assign(x)
+def fill_inputs(plan, name, arrays):
+    """Write a batch's arrays into the inputs of a plan, `name` and a number each."""
+    for i, array in enumerate(arrays):
+        plan[f"{name}{i}"].assign(array)
+
+
+def shapes_of(arrays):
+    return tuple(array.shape for array in arrays)
 
 
 def input_batches(x, inputs, batch_size, steps, op):

@@ -115,7 +115,7 @@ def make_feed(
     return feed
 
 
-def settle_validation(x, y, fraction, data, *, inputs, steps, batch_size, frequency):
+def settle_validation(x, y, fraction, data, *, network, steps, batch_size, frequency):
     """Return (x, y, validation data or None, `Schedule`); raise where the arguments do not go together."""
     schedule = fitting.Schedule(frequency)
     fraction = arguments.number(fraction, "validation_split", "fit", least=0, below=1)
@@ -124,7 +124,7 @@ def settle_validation(x, y, fraction, data, *, inputs, steps, batch_size, freque
     if fraction:
         if y is None:
             raise ValueError("[fit] validation_split works on arrays, x is an iterable of batches")
-        (x, y), data = split(x, y, fraction, inputs)
+        (x, y), data = split(x, y, fraction, network.inputs, network.output_names)
     given = {
         "validation_steps": steps,
         "validation_batch_size": batch_size,
@@ -141,7 +141,7 @@ def validation_feed(trainer, data, steps, batch_size, training_batch_size):
     pair = isinstance(data, (tuple, list)) and len(data) == 2
     if (
         pair
-        and trainer.network.inputs == 1
+        and trainer.network.inputs == len(trainer.network.outputs) == 1
         and any(isinstance(part, (tuple, list)) and len(part) == 2 and is_array(part[0]) for part in data)
     ):
         raise ValueError(

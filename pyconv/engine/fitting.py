@@ -82,11 +82,11 @@ def _run_epoch(trainer, feed, position, callbacks, seed):
     taken, most = [], 1 if trainer.device == "cpu" else totals.MOST_REMEMBERED
     begin, end = callbacks.on_train_batch_begin, callbacks.on_train_batch_end
     try:
-        for batch, target_shape, fill, draw in feed.batches(position.epoch, step, position.first_pass):
+        for batch, target_shapes, fill, draw in feed.batches(position.epoch, step, position.first_pass):
             begin(step, {})
             with trainer.turns:
                 where = f"epoch {position.epoch + 1}, step {step + 1}"
-                taken.append(Step(trainer, batch, target_shape, fill, where=where, draw=draw, seed=seed))
+                taken.append(Step(trainer, batch, target_shapes, fill, where=where, draw=draw, seed=seed))
                 trainer.passes = max(trainer.passes, draw[0] + 1)
                 step += 1
                 if most > 1:
@@ -122,8 +122,8 @@ class Step:
     On a GPU it may still be under way; `read_losses` waits for it.
     """
 
-    def __init__(self, trainer, batch, target_shape, fill, *, where, draw, seed):
-        self._batch, self._target_shape, self._fill = batch, target_shape, fill
+    def __init__(self, trainer, batch, target_shapes, fill, *, where, draw, seed):
+        self._batch, self._target_shapes, self._fill = batch, target_shapes, fill
         self._rng = state_of(seed, *draw)
         self.where, self.iterations = where, trainer.optimizer.iterations
         plan = self._plan(trainer)
@@ -138,7 +138,7 @@ class Step:
 
     def _plan(self, trainer, **options):
         """Return the step's plan with its inputs filled in."""
-        plan = trainer.training_plan(self._batch, self._target_shape, **options)
+        plan = trainer.training_plan(self._batch, self._target_shapes, **options)
         self._fill(plan)
         trainer.rng.assign(self._rng)
         return plan

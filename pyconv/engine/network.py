@@ -1,5 +1,6 @@
 """What a model is made of: layers, and what each of them reads."""
 
+import itertools
 from typing import NamedTuple
 
 from pyconv.engine import changes
@@ -78,7 +79,21 @@ class Network:
     @property
     def output_shape(self):
         """The shape of one example's output, of a built network; a list where it gives several."""
-        return one_or_all([self.shapes[i] for i in self.outputs])
+        return one_or_all(self.output_shapes)
+
+    @property
+    def output_shapes(self):
+        """The shape of one example of each output, of a built network."""
+        return [self.shapes[i] for i in self.outputs]
+
+    @property
+    def output_names(self):
+        """The names of the layers that give the outputs; "dense_1" for a second one of the layer dense."""
+        names = []
+        for i in self.outputs:
+            name = self.nodes[i - self.inputs].layer.name if i >= self.inputs else "input"
+            names.append(next(n for n in _numbered(name) if n not in names))
+        return names
 
     @property
     def shapes(self):
@@ -177,6 +192,11 @@ class Network:
         for layer, reads in self.nodes:
             values.append(trace.apply(layer, *(values[i] for i in reads)))
         return [values[i] for i in self.outputs]
+
+
+def _numbered(name):
+    yield name
+    yield from (f"{name}_{i}" for i in itertools.count(1))
 
 
 def one_or_all(values):

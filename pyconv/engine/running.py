@@ -54,7 +54,7 @@ def fit(
         y,
         validation_split,
         validation_data,
-        inputs=model.trainer.network.inputs,
+        network=trainer.network,
         steps=validation_steps,
         batch_size=validation_batch_size,
         frequency=validation_freq,
@@ -146,11 +146,13 @@ def train_on_batch(model, x, y, return_dict):
         trainer.prepare()
         with trainer.turns:
             trainer.totals.restore()
-            batch, target_shape, fill, _ = next(iter(feed.batches(0)))
+            batch, target_shapes, fill, _ = next(iter(feed.batches(0)))
             draw = 2**32 - 1, trainer.single_steps  # no fit gets that far
             trainer.single_steps += 1
             where = f"step {trainer.optimizer.iterations + 1}"
-            step = fitting.Step(trainer, batch, target_shape, fill, where=where, draw=draw, seed=trainer.seed)
+            step = fitting.Step(
+                trainer, batch, target_shapes, fill, where=where, draw=draw, seed=trainer.seed
+            )
             fitting.read_losses(trainer, [step])
             logs = trainer.totals.means(trainer.network.penalised)
     return logs if return_dict else _values(trainer, logs)

@@ -26,6 +26,26 @@ _RAW = 32.0  # values beyond are those of pictures in 0..255, not of scaled ones
 
 def warn_of_nonsense(trainer, feed, op):
     """Warn of a softmax on top of another or over a single unit, and of inputs in 0..255."""
+    if len(trainer.network.outputs) == 1:
+        _warn_of_the_end(trainer, op)
+    if not trainer.network.trainable_parameters:
+        _warn(op, "no parameter is trainable: nothing can be learnt")
+    optimizer = trainer.optimizer
+    if isinstance(optimizer._learning_rate, LearningRateSchedule) and not optimizer.learning_rate:
+        _warn(op, f"the learning rate is 0 at step {optimizer.iterations}: the schedule has ended")
+    first, *more = feed.sample(_SAMPLE)
+    if first.size and not more and not _rescales(trainer.network.layers):
+        values, largest = first, float(np.max(first))
+        if largest > _RAW and float(np.min(values)) >= 0:
+            _warn(
+                op,
+                f"x holds values up to {largest:g} and the model does not rescale them: start it with a "
+                "Normalization layer that has been adapted to the data, or divide x by 255",
+            )
+
+
+def _warn_of_the_end(trainer, op):
+    """Warn of what the last layer and the loss make of each other."""
     name = type(trainer.loss).__name__
     last = _last_activation(trainer.network.layers)
     softmax = isinstance(last, Softmax)
@@ -47,20 +67,6 @@ def warn_of_nonsense(trainer, feed, op):
         _warn(op, "the model ends in two softmaxes, one on the other; drop one")
     if isinstance(last, ReLU) and trainer.loss.from_logits:
         _warn(op, "the model's logits end in a ReLU, which cuts all below 0; drop it")
-    if not trainer.network.trainable_parameters:
-        _warn(op, "no parameter is trainable: nothing can be learnt")
-    optimizer = trainer.optimizer
-    if isinstance(optimizer._learning_rate, LearningRateSchedule) and not optimizer.learning_rate:
-        _warn(op, f"the learning rate is 0 at step {optimizer.iterations}: the schedule has ended")
-    first, *more = feed.sample(_SAMPLE)
-    if first.size and not more and not _rescales(trainer.network.layers):
-        values, largest = first, float(np.max(first))
-        if largest > _RAW and float(np.min(values)) >= 0:
-            _warn(
-                op,
-                f"x holds values up to {largest:g} and the model does not rescale them: start it with a "
-                "Normalization layer that has been adapted to the data, or divide x by 255",
-            )
 
 
 def _last_activation(layers):

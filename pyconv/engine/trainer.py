@@ -30,8 +30,7 @@ class Trainer:
     def __init__(self, network, seed):
         self.network = network
         self.seed = seed
-        self.optimizer = self.loss = None
-        self.metrics = {}  # name in the logs -> Metric
+        self.optimizer = self.objective = None
         self.fuse = True
         self.position = Position()
         self.passes = self.single_steps = 0  # over data, and by train_on_batch, ever: what draws are keyed by
@@ -54,17 +53,17 @@ class Trainer:
         self.plans.clear()
 
     @property
-    def metric_names(self):
-        """What the metrics are logged as."""
-        return tuple(self.metrics)
+    def loss(self):
+        """What training minimises, or a list for several outputs; None before `compile`."""
+        return self.objective and self.objective.loss
 
-    def compile(self, optimizer, loss, metrics, fuse):
+    @property
+    def metric_names(self):
+        """What is logged besides the loss."""
+        return self.objective.metric_names if self.objective else ()
+
+    def compile(self, optimizer, objective, fuse):
         """Choose what training minimises and how. A new optimizer's state starts anew."""
-        if len(self.network.outputs) > 1:
-            raise ValueError(
-                f"[compile] the model has {len(self.network.outputs)} outputs, expected one to train on; "
-                "a model of the same layers with one output trains them"
-            )
         owner = _OWNERS.get(optimizer)
         if owner is not None and owner() is not self:
             raise ValueError(
@@ -74,15 +73,15 @@ class Trainer:
         _OWNERS[optimizer] = weakref.ref(self)
         if optimizer is not self.optimizer:
             self.flat, self._slots = None, {}
-        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, fuse
-        self.totals, self._spare_totals = Totals(metrics, self.device), []
+        self.optimizer, self.objective, self.fuse = optimizer, objective, fuse
+        self.totals, self._spare_totals = Totals(self.metric_names, self.device), []
         self.position = Position()
         self.warned = False
         self.plans.clear()
 
     def as_targets(self, y, rows, op, name="y"):
-        """Return targets for `rows` examples that users hand in, as the loss takes them."""
-        return self.loss.targets(y, self.network.output_shape, rows, op, name)
+        """Return targets for `rows` examples that users hand in: a tuple, one for each output."""
+        return self.objective.targets(y, self.network.output_shapes, rows, op, name)
 
     def build(self, shapes):
         """Make the network's parameters for examples of `shapes`, one for each input, where it computes."""
@@ -116,7 +115,7 @@ class Trainer:
 
     def _make_state(self, device):
         """Make what kernels read and write beside parameters, on `device`."""
-        self.totals, self._spare_totals = Totals(self.metrics, device), []
+        self.totals, self._spare_totals = Totals(self.metric_names, device), []
         self.rng = _core.from_numpy(to_rng_state(0, 0, 0)).to(device)
         self.device = device
 
@@ -174,7 +173,9 @@ class Trainer:
     def borrowed_totals(self):
         """Lend sums to one evaluation: several may run side by side."""
         with self.turns:
-            totals = self._spare_totals.pop() if self._spare_totals else Totals(self.metrics, self.device)
+            totals = (
+                self._spare_totals.pop() if self._spare_totals else Totals(self.metric_names, self.device)
+            )
         totals.restore()
         yield totals
         with self.turns:
@@ -196,17 +197,17 @@ class Trainer:
         """Return the plan from a `Batch` "x0", "x1", ... to the outputs "y0", "y1", ..."""
         return self.plans.get(("predict", batch, self.network.key), lambda: self._make_prediction(batch))
 
-    def evaluation_plan(self, batch, target_shape, totals):
+    def evaluation_plan(self, batch, target_shapes, totals):
         """Return the plan that adds loss and correct answers of a batch to `totals`."""
-        key = ("evaluate", batch, target_shape, self.network.key, totals)
-        return self.plans.get(key, lambda: self._make_evaluation(batch, target_shape, totals))
+        key = ("evaluate", batch, target_shapes, self.network.key, totals)
+        return self.plans.get(key, lambda: self._make_evaluation(batch, target_shapes, totals))
 
-    def training_plan(self, batch, target_shape, fused=None):
+    def training_plan(self, batch, target_shapes, fused=None):
         """Return the plan of a training step for `batch`, made anew only when nothing fits."""
         fused = self.fuse if fused is None else fused
         key = self.prepare()  # a callback may have frozen a layer, another model taken one over
-        key = ("train", batch, target_shape, fused, key)
-        return self.plans.get(key, lambda: self._make_training(batch, target_shape, fused))
+        key = ("train", batch, target_shapes, fused, key)
+        return self.plans.get(key, lambda: self._make_training(batch, target_shapes, fused))
 
     def _make_prediction(self, batch):
         trace = Trace(training=False, device=batch.device)
@@ -217,21 +218,19 @@ class Trainer:
             fuse(trace)
         return Plan(trace, outputs)
 
-    def _make_evaluation(self, batch, target_shape, totals):
+    def _make_evaluation(self, batch, target_shapes, totals):
         trace = Trace(training=False, device=batch.device)
-        (y,) = self.network.trace(trace, batch.trace(trace))
-        self._trace_loss(trace, y, target_shape, totals)
+        self._trace_losses(trace, batch, target_shapes, totals)
         fuse_loss(trace)
         if self.fuse:
             fuse(trace)
         return Plan(trace, {})
 
-    def _make_training(self, batch, target_shape, fused):
+    def _make_training(self, batch, target_shapes, fused):
         """Return the plan of a step: forward, loss, backward, optimizer."""
         totals, flat = self.totals, self.flat
         trace = Trace(training=True, gradients=flat.gradients(), rng=self.rng, device=batch.device)
-        (y,) = self.network.trace(trace, batch.trace(trace))
-        losses = self._trace_loss(trace, y, target_shape, totals)
+        losses = self._trace_losses(trace, batch, target_shapes, totals)
         trace.backward(losses, trace.constant(np.full(batch.size, 1 / max(batch.size, 1), np.float32)))
         fuse_loss(trace)
         if fused:
@@ -247,17 +246,8 @@ class Trainer:
 
         return Plan(trace, {}, epilogue=step, updates=self.network.parameters)
 
-    def _trace_loss(self, trace, y, target_shape, totals):
-        """Add loss and metrics of the output `y`, and their sums; return the losses, (N,)."""
+    def _trace_losses(self, trace, batch, target_shapes, totals):
+        """Add the network's calls on the batch, losses and metrics; return the losses, (N,)."""
+        outputs = self.network.trace(trace, batch.trace(trace))
         trace.layer = None
-        target = trace.input("target", target_shape, "int32" if len(target_shape) == 1 else "float32")
-        for name, metric in self.metrics.items():
-            trace.call("sum", x=metric.trace(trace, y, target), total=totals.metric(name))
-        losses = self.loss.trace(trace, y, target)
-        if tuple(losses.shape) != y.shape[:1]:
-            raise ValueError(
-                f"[{type(self.loss).__name__}] the loss has shape {tuple(losses.shape)}, "
-                f"expected {y.shape[:1]}: a number for each example"
-            )
-        trace.call("sum", x=losses, total=totals.loss)
-        return losses
+        return self.objective.trace(trace, outputs, target_shapes, totals)

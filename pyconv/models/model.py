@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-from pyconv import arguments, losses, optimizers, saving
+from pyconv import arguments, optimizers, saving
 from pyconv.attributes import Checked, answering
 from pyconv.engine import running
 from pyconv.engine.batch import Batch
+from pyconv.engine.objective import objective_of
 from pyconv.engine.trainer import Trainer
-from pyconv.metrics import named as named_metrics
 from pyconv.models.graph import input_shapes, network_between
 from pyconv.models.structure import Structure
 from pyconv.serialization import serialize
@@ -37,7 +37,7 @@ class Model(Structure):
     Args:
         inputs: an `Input`; or a list of them, and x is then a list of arrays.
         outputs: what a layer gave, called on the Input or on other layers' results; or a list of such, and
-            predictions are lists too. Only a model of one output can be compiled.
+            predictions are lists too.
         name: what the summary calls it.
         seed: integer in [0, 2**64): keys initial weights, shuffles, augmentation and dropout. None: one of
             its own, drawn from `pyconv.utils.set_random_seed`'s.
@@ -96,7 +96,8 @@ class Model(Structure):
             if self.optimizer is None:
                 print_fn(plan_text("Prediction", batch, self.trainer.prediction_plan(batch)))
             else:
-                print_fn(plan_text("Training step", batch, self.trainer.training_plan(batch, (size,))))
+                shapes = self.trainer.objective.target_shapes(size, self.network.output_shapes)
+                print_fn(plan_text("Training step", batch, self.trainer.training_plan(batch, shapes)))
 
     def to(self, device):
         """Move the model, with the training's state, to "cpu" or "cuda"; return it.
@@ -114,7 +115,14 @@ class Model(Structure):
     # ---- training (engine/running.py)
 
     @answering
-    def compile(self, optimizer="adam", loss="categorical_crossentropy", metrics=None, fuse=True):
+    def compile(
+        self,
+        optimizer="adam",
+        loss="categorical_crossentropy",
+        metrics=None,
+        fuse=True,
+        loss_weights=None,
+    ):
         """Choose what `fit` minimises and how.
 
         Args:
@@ -123,6 +131,11 @@ class Model(Structure):
             metrics: None, a name of accuracy, a `Metric`, or a list of them.
             fuse: let one pass over memory do the work of several layers; False: each layer on its own, which
                 gives the same results but for rounding.
+            loss_weights: None, or what a loss counts for in the sum.
+
+        Of several outputs `loss`, `metrics` and `loss_weights` are lists with an entry for each, or dicts
+        by the names of the layers that give them; a single loss or metric is for all. `y` of `fit` is such a
+        list or dict too, and losses and metrics are logged for each: "dense_loss", "dense_accuracy".
 
         Compiled again with the optimizer it has, the model keeps the optimizer's state; with a new one, the
         state starts anew.
@@ -130,12 +143,12 @@ class Model(Structure):
         Raises ValueError for an optimizer that another model was compiled with, RuntimeError during `fit`.
         """
         self.trainer.expect_idle("compile")
-        optimizer, loss, metrics = optimizers.get(optimizer), losses.get(loss), named_metrics(metrics)
+        optimizer = optimizers.get(optimizer)
+        objective = objective_of(self.network.output_names, loss, loss_weights, metrics)
         fuse = arguments.flag(fuse, "fuse", "compile")
-        serialize(
-            [optimizer, loss, *metrics.values()]
-        )  # what cannot be saved is refused now, and not after an epoch
-        self.trainer.compile(optimizer, loss, metrics, fuse)
+        # What cannot be saved is refused now, and not after an epoch.
+        serialize([optimizer, *((part.loss, list(part.metrics.values())) for part in objective.parts)])
+        self.trainer.compile(optimizer, objective, fuse)
 
     @answering
     def fit(
