@@ -9,22 +9,10 @@ from pyconv.engine.batch import Batch
 from pyconv.engine.objective import objective_of
 from pyconv.engine.trainer import Trainer
 from pyconv.models.graph import input_shapes, network_between
-from pyconv.models.structure import Structure
+from pyconv.models.structure import Structure, kept_by_trainer
 from pyconv.serialization import serialize
 from pyconv.summary import plan_text, summary_text
 from pyconv.utils import random_seed
-
-
-def _kept_by_trainer(name, text, settable=False):
-    """Return a property that the trainer keeps."""
-
-    def get(self):
-        return getattr(self.trainer, name)
-
-    def put(self, value):
-        setattr(self.trainer, name, value)
-
-    return property(get, put if settable else None, doc=text)
 
 
 class Model(Structure):
@@ -51,15 +39,15 @@ class Model(Structure):
         "seed": "the constructor",
     }
 
-    optimizer = _kept_by_trainer("optimizer", "What updates the parameters; None before `compile`.")
-    loss = _kept_by_trainer("loss", "What `fit` minimises; None before `compile`.")
-    metric_names = _kept_by_trainer("metric_names", "What the metrics are logged as.")
-    fuse = _kept_by_trainer("fuse", "Whether one pass over memory does the work of several layers.")
-    device = _kept_by_trainer("device", 'Where it computes: "cpu" or "cuda".')
-    seed = _kept_by_trainer("seed", "What its random draws are keyed by.")
-    position = _kept_by_trainer("position", "Where an interrupted training stands.")
-    stop_training = _kept_by_trainer("stop_training", "Set it to end `fit` after the step.", settable=True)
-    interrupted = _kept_by_trainer("interrupted", "Whether Ctrl-C ended the last `fit`.", settable=True)
+    optimizer = kept_by_trainer("optimizer", "What updates the parameters; None before `compile`.")
+    loss = kept_by_trainer("loss", "What `fit` minimises; None before `compile`.")
+    metric_names = kept_by_trainer("metric_names", "What the metrics are logged as.")
+    fuse = kept_by_trainer("fuse", "Whether one pass over memory does the work of several layers.")
+    device = kept_by_trainer("device", 'Where it computes: "cpu" or "cuda".')
+    seed = kept_by_trainer("seed", "What its random draws are keyed by.")
+    position = kept_by_trainer("position", "Where an interrupted training stands.")
+    stop_training = kept_by_trainer("stop_training", "Set it to end `fit` after the step.", settable=True)
+    interrupted = kept_by_trainer("interrupted", "Whether Ctrl-C ended the last `fit`.", settable=True)
 
     def __init__(self, inputs, outputs, name=None, seed=None):
         self._begin(network_between(inputs, outputs), "model" if name is None else name, seed)

@@ -11,6 +11,18 @@ from pyconv.serialization import Configurable, deserialize, serialize
 from pyconv.summary import line, summary_html
 
 
+def kept_by_trainer(name, text, settable=False):
+    """Return a property that the trainer keeps."""
+
+    def get(self):
+        return getattr(self.trainer, name)
+
+    def put(self, value):
+        setattr(self.trainer, name, value)
+
+    return property(get, put if settable else None, doc=text)
+
+
 class Structure(Configurable):
     """What `Model` says of its network, which its `trainer` keeps."""
 
