@@ -27,6 +27,7 @@ MODULES = (  # and what stands under each heading
     ("optimizers", '`compile` takes the objects, and `"adam"` and `"sgd"`.'),
     ("schedules", "An optimizer's `learning_rate`; Keras keeps them in `optimizers.schedules`."),
     ("callbacks", ""),
+    ("inspect", "Of a built model of one input: what goes on inside. Arrays in, arrays out."),
     ("initializers", f"By name too: {', '.join(initializers.CLASSES)}."),
     ("regularizers", ""),
     ("preprocessing", ""),

@@ -161,6 +161,9 @@ def conv2d_backward_weight(
     dweight: Tensor | None = None,
     dbias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]: ...
+def window_padding(
+    sizes: _Pair, kernel: _Pair, *, stride: _Pair = 1, padding: _Padding = 0, dilation: _Pair = 1
+) -> tuple[tuple[int, int], tuple[int, int]]: ...
 def pool2d_argmax_dtype(window: _Pair) -> str: ...
 def pool2d_output_shape(
     x_shape: Sequence[int],

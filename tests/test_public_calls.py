@@ -26,6 +26,7 @@ from pyconv import (
     schedules,
     utils,
 )
+from pyconv import inspect as looking
 from pyconv.datasets import cifar10, shapes
 from pyconv.preprocessing.image import ImageDataGenerator
 
@@ -195,6 +196,18 @@ CALLS = {
             "train_on_batch": {"x": X, "y": Y},
         }.items()
     },
+    **{
+        f"inspect.{name}": (getattr(looking, name), {"model": net(), "x": X, **arguments})
+        for name, arguments in {
+            "effective_field": {"layer": "conv2d"},
+            "features": {},
+            "grad_cam": {},
+            "gradient": {},
+            "occlusion": {"size": 2, "stride": 2},
+            "saliency": {"samples": 1},
+        }.items()
+    },
+    "inspect.receptive_field": (looking.receptive_field, {"model": net(), "layer": "conv2d"}),
     "CSVLogger": (callbacks.CSVLogger, {"filename": "log.csv"}),
     "EarlyStopping": (callbacks.EarlyStopping, {}),
     "LambdaCallback": (callbacks.LambdaCallback, {}),

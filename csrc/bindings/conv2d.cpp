@@ -77,6 +77,15 @@ py::tuple conv2d_output_shape(const py::object& x_shape, const py::object& weigh
   return py::make_tuple(s.N, s.OH, s.OW, s.C_out);
 }
 
+py::tuple window_padding(const py::object& sizes_given, const py::object& kernel, const py::object& stride,
+                         const py::object& padding, const py::object& dilation) {
+  constexpr const char* op = "window_padding";
+  const Pair size = parse_pair(op, "sizes", sizes_given, 0);
+  const Padding p = parse_padding(op, padding, size, parse_pair(op, "kernel", kernel, 1),
+                                  parse_pair(op, "stride", stride, 1), parse_pair(op, "dilation", dilation, 1));
+  return py::make_tuple(py::make_tuple(p.top, p.bottom), py::make_tuple(p.left, p.right));
+}
+
 const Bindings conv2d_bindings = [](py::module_& module) {
   const auto stride = py::arg("stride") = 1, padding = py::arg("padding") = 0, dilation = py::arg("dilation") = 1,
              groups = py::arg("groups") = 1, algorithm = py::arg("algorithm") = "auto";
@@ -87,6 +96,8 @@ const Bindings conv2d_bindings = [](py::module_& module) {
   module.def("conv2d_backward_weight", conv2d_backward_weight, py::arg("dy"), py::arg("x"),
              py::arg("weight_shape"), py::kw_only(), stride, padding, dilation, groups, algorithm,
              py::arg("bias") = true, none("dweight"), none("dbias"));
+  module.def("window_padding", window_padding, py::arg("sizes"), py::arg("kernel"), py::kw_only(), stride, padding,
+             dilation);
   module.def("conv2d_output_shape", conv2d_output_shape, py::arg("x_shape"), py::arg("weight_shape"),
              py::kw_only(), stride, padding, dilation, groups);
 };

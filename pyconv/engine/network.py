@@ -124,6 +124,23 @@ class Network:
             shapes.append(tuple(layer.output_shape(given)))
         return shapes
 
+    def up_to(self, layers):
+        """Return the network of what leads to the outputs of all uses of `layers`, which it gives."""
+        wanted = [self.inputs + i for i, node in enumerate(self.nodes) if node.layer in layers]
+        needed, pending = set(), list(wanted)
+        while pending:
+            value = pending.pop()
+            if value not in needed and value >= self.inputs:
+                needed.add(value)
+                pending += self.nodes[value - self.inputs].reads
+        number = {i: i for i in range(self.inputs)}
+        nodes = []
+        for value in sorted(needed):
+            layer, reads = self.nodes[value - self.inputs]
+            number[value] = self.inputs + len(nodes)
+            nodes.append(Node(layer, tuple(number[read] for read in reads)))
+        return Network(nodes, [number[value] for value in wanted], self.inputs)
+
     # ---- parameters
 
     @property

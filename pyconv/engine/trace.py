@@ -103,6 +103,7 @@ class Trace:
         self.constants = []  # calls that depend on parameters alone, to run when these change
         self.inputs = {}
         self.layer = None  # whose calls are being added
+        self.given = {}  # layer -> what its uses gave, in order
         self._gradients = gradients or {}
         self._written = set()  # parameters whose gradient is there
         self._partial = []  # (parameter, Buffer): what is still to be added to it
@@ -138,7 +139,9 @@ class Trace:
     def apply(self, layer, *inputs):
         """Add the calls of `layer` on `inputs`; return its output."""
         with self._within(layer):
-            return layer.trace(self, *(self._readable(layer, x) for x in inputs))
+            y = layer.trace(self, *(self._readable(layer, x) for x in inputs))
+        self.given.setdefault(layer, []).append(y)
+        return y
 
     def chain(self, layers, x):
         """Add the calls of layers one after another; return the last one's output."""

@@ -157,6 +157,10 @@ class Layer(Configurable):
         """Return the shape of the output. Raises ValueError where the input does not fit."""
         return input_shape
 
+    def sees(self, units):
+        """Return the `Units` of its input that units of its output see; None: all of it."""
+        return units
+
     def multiply_adds(self, input_shape):
         """Return the multiply-adds of one example's forward pass."""
         return sum(child.multiply_adds(child.input_shape) for child in self.children)

@@ -94,6 +94,10 @@ class Conv2D(Layer):
         )
         self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
 
+    def sees(self, units):
+        window = {"stride": self.strides, "padding": self.padding, "dilation": self.dilation_rate}
+        return units.windows(self.input_shape[:2], self.kernel_size, **window)
+
     def multiply_adds(self, input_shape):
         height, width, _ = self.output_shape(input_shape)
         return height * width * math.prod(self._kernel_shape(input_shape))

@@ -17,6 +17,9 @@ class Flatten(Layer):
     def output_shape(self, input_shape):
         return (math.prod(input_shape),)
 
+    def sees(self, units):
+        return None
+
     def trace(self, trace, x):
         y = x.reshape((x.shape[0], *self.output_shape(x.shape[1:])))
         trace.record([x], y, lambda dy: dy.reshape(x.shape))

@@ -30,6 +30,10 @@ class _Pooling2D(Layer):
         with self.named_errors():
             return _core.pool2d_output_shape((1, *input_shape), **self._geometry)[1:]
 
+    def sees(self, units):
+        window = {"stride": self.strides, "padding": self.padding}
+        return units.windows(self.input_shape[:2], self.pool_size, **window)
+
 
 class MaxPooling2D(_Pooling2D):
     """Largest value of each window, with Keras' arguments. Padding never wins; the first of equals does.
@@ -89,6 +93,9 @@ class GlobalAveragePooling2D(Layer):
     def output_shape(self, input_shape):
         self.check_rank(input_shape, 3, "(H, W, C)")
         return input_shape[2:]
+
+    def sees(self, units):
+        return None
 
     def trace(self, trace, x):
         n, height, width, channels = x.shape

@@ -3,6 +3,7 @@
 from pyconv.arguments import items, kind_of
 from pyconv.engine.expression import Expression
 from pyconv.layers.base import Layer
+from pyconv.layers.units import joined
 
 __all__ = ["Residual"]
 
@@ -48,6 +49,9 @@ class Residual(Layer):
         super().ensure_built(input_shape, seed=seed, place=place)
         return self._next_place
 
+    def sees(self, units):
+        return joined(chain_sees(self.layers, units), chain_sees(self.shortcut, units))
+
     def trace(self, trace, x):
         main, shortcut = trace.chain(self.layers, x), trace.chain(self.shortcut, x)
         return (Expression(trace, main) + Expression(trace, shortcut)).buffer
@@ -60,6 +64,13 @@ def _branch(layers, name):
         if not isinstance(layer, Layer):
             raise TypeError(f"[Residual] {name} has {kind_of(layer)}, expected layers")
     return layers
+
+
+def chain_sees(layers, units):
+    """Return what units of the last layer's output see of the first one's input; None: all of it."""
+    for layer in reversed(layers):
+        units = units and layer.sees(units)
+    return units
 
 
 def chain_shape(layers, shape):

@@ -1,0 +1,12 @@
+"""What goes on inside a trained network: plain functions of a model and arrays, arrays out."""
+
+from pyconv import names
+from pyconv.inspect.features import features
+from pyconv.inspect.fields import effective_field, receptive_field
+from pyconv.inspect.gradients import grad_cam, gradient, occlusion, saliency
+
+__all__ = ["effective_field", "features", "grad_cam", "gradient", "occlusion", "receptive_field", "saliency"]
+
+
+def __getattr__(name):
+    raise names.missing(__name__, name, __all__)

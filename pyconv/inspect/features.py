@@ -1,0 +1,39 @@
+"""What each layer makes of images: feature maps."""
+
+import numpy as np
+
+from pyconv import arguments
+from pyconv.engine.fit_arguments import BATCH
+from pyconv.inspect.probe import Probe, images_of, layer_at
+
+
+def features(model, x, layers=None, batch_size=BATCH):
+    """Return what layers give for images, in prediction's form: {name: float32 (N, ...)}.
+
+    Args:
+        model: a built model of one input.
+        x: images (N, H, W, C), of any size that the layers up to the wanted ones take.
+        layers: names, or one name; a layer inside another by its path, "residual/0". None: all layers of the
+            model. Of a layer that is used several times it is the first use.
+        batch_size: images at a time.
+
+    Raises ValueError for a name that no layer has.
+    """
+    x = images_of(model, x, "features")
+    names = [layer.name for layer in model.layers] if layers is None else _names(layers)
+    for name in names:
+        layer_at(model, name)
+    size = arguments.integer(batch_size, "batch_size", "features", least=1)
+    parts, probe = {name: [] for name in names}, None
+    for start in range(0, max(len(x), 1), size):
+        batch = x[start : start + size]
+        if probe is None or len(batch) != probe.shape[0]:
+            probe = Probe(model, batch.shape, names)
+        probe.values(batch)
+        for name in names:
+            parts[name].append(probe.value(name))
+    return {name: np.concatenate(some) for name, some in parts.items()}
+
+
+def _names(layers):
+    return [layers] if isinstance(layers, str) else arguments.items(layers, "layers", "features", "names")
