@@ -199,7 +199,10 @@ CALLS = {
     **{
         f"inspect.{name}": (getattr(looking, name), {"model": net(), "x": X, **arguments})
         for name, arguments in {
+            "confusion": {"y": Y},
             "effective_field": {"layer": "conv2d"},
+            "mistakes": {"y": Y},
+            "top_patches": {"layer": "conv2d", "channel": 0},
             "features": {},
             "grad_cam": {},
             "gradient": {},

@@ -1,11 +1,23 @@
 """What goes on inside a trained network: plain functions of a model and arrays, arrays out."""
 
 from pyconv import names
+from pyconv.inspect.answers import confusion, mistakes, top_patches
 from pyconv.inspect.features import features
 from pyconv.inspect.fields import effective_field, receptive_field
 from pyconv.inspect.gradients import grad_cam, gradient, occlusion, saliency
 
-__all__ = ["effective_field", "features", "grad_cam", "gradient", "occlusion", "receptive_field", "saliency"]
+__all__ = [
+    "confusion",
+    "effective_field",
+    "features",
+    "grad_cam",
+    "gradient",
+    "mistakes",
+    "occlusion",
+    "receptive_field",
+    "saliency",
+    "top_patches",
+]
 
 
 def __getattr__(name):

@@ -24,15 +24,19 @@ def features(model, x, layers=None, batch_size=BATCH):
     for name in names:
         layer_at(model, name)
     size = arguments.integer(batch_size, "batch_size", "features", least=1)
-    parts, probe = {name: [] for name in names}, None
+    parts = list(batches(model, x, names, size))
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def batches(model, x, names, size):
+    """Yield what layers give for `size` images at a time: {name: float32 (n, ...)}."""
+    probe = None
     for start in range(0, max(len(x), 1), size):
         batch = x[start : start + size]
-        if probe is None or len(batch) != probe.shape[0]:
+        if probe is None or batch.shape != probe.shape:
             probe = Probe(model, batch.shape, names)
         probe.values(batch)
-        for name in names:
-            parts[name].append(probe.value(name))
-    return {name: np.concatenate(some) for name, some in parts.items()}
+        yield {name: probe.value(name) for name in names}
 
 
 def _names(layers):

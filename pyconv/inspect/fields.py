@@ -28,6 +28,12 @@ class Box(NamedTuple):
     def width(self):
         return self.right - self.left
 
+    def inside(self, height, width):
+        """Return the part that lies in an image of that size."""
+        rows = [min(max(value, 0), height) for value in (self.top, self.bottom)]
+        columns = [min(max(value, 0), width) for value in (self.left, self.right)]
+        return Box(rows[0], columns[0], rows[1], columns[1])
+
 
 def receptive_field(model, layer, row=None, column=None, clip=True):
     """Return the `Box` of the image that a unit of a layer can see, (top, left, bottom, right).
