@@ -200,6 +200,7 @@ CALLS = {
         f"inspect.{name}": (getattr(looking, name), {"model": net(), "x": X, **arguments})
         for name, arguments in {
             "confusion": {"y": Y},
+            "deep_dream": {"layer": "conv2d", "octaves": 1, "steps": 1},
             "effective_field": {"layer": "conv2d"},
             "mistakes": {"y": Y},
             "top_patches": {"layer": "conv2d", "channel": 0},
@@ -210,6 +211,7 @@ CALLS = {
             "saliency": {"samples": 1},
         }.items()
     },
+    "inspect.maximise": (looking.maximise, {"model": net(), "of": 0, "steps": 1}),
     "inspect.receptive_field": (looking.receptive_field, {"model": net(), "layer": "conv2d"}),
     "CSVLogger": (callbacks.CSVLogger, {"filename": "log.csv"}),
     "EarlyStopping": (callbacks.EarlyStopping, {}),

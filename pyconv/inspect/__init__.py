@@ -5,13 +5,16 @@ from pyconv.inspect.answers import confusion, mistakes, top_patches
 from pyconv.inspect.features import features
 from pyconv.inspect.fields import effective_field, receptive_field
 from pyconv.inspect.gradients import grad_cam, gradient, occlusion, saliency
+from pyconv.inspect.maximisation import deep_dream, maximise
 
 __all__ = [
     "confusion",
+    "deep_dream",
     "effective_field",
     "features",
     "grad_cam",
     "gradient",
+    "maximise",
     "mistakes",
     "occlusion",
     "receptive_field",

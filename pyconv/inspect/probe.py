@@ -20,11 +20,12 @@ class Probe:
         gradient_of: None; a layer's name, or SCORES, what the model gives, below a softmax at its end: of its
             values, times `weights` of `run`, the gradient is taken.
         with_respect_to: layers of whose outputs the gradient is wanted; INPUT: the images.
+        of_squares: take it of half the squares of these values.
     """
 
     INPUT, SCORES = "input", "scores"
 
-    def __init__(self, model, shape, layers=(), gradient_of=None, with_respect_to=(INPUT,)):
+    def __init__(self, model, shape, layers=(), gradient_of=None, with_respect_to=(INPUT,), of_squares=False):
         self._model, self.shape = model, shape
         network, found = model.network, {name: layer_at(model, name) for name in layers}
         targets = {name: layer_at(model, name) for name in with_respect_to if name != self.INPUT}
@@ -39,7 +40,10 @@ class Probe:
         wanted = {f"value {name}": _first(trace, layer, name) for name, layer in found.items()}
         if gradient_of is not None:
             of = _first(trace, end, gradient_of) if end else below_softmax(trace, outputs[0])
-            gradients = trace.backward(of, trace.input("weights", of.shape))
+            start = trace.input("weights", of.shape)
+            if of_squares:
+                start = trace.call("multiply", a=of, b=start, y=trace.buffer(of.shape))
+            gradients = trace.backward(of, start)
             for name in with_respect_to:
                 buffer = x if name == self.INPUT else _first(trace, targets[name], name)
                 if gradients.get(buffer) is None:
