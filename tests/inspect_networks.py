@@ -4,8 +4,10 @@ import numpy as np
 
 from pyconv import Model, Sequential
 from pyconv.layers import (
+    GELU,
     Activation,
     Add,
+    AveragePooling2D,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -14,6 +16,7 @@ from pyconv.layers import (
     Flatten,
     GlobalAveragePooling2D,
     Input,
+    Linear,
     MaxPooling2D,
     Multiply,
     Normalization,
@@ -67,6 +70,28 @@ def branched():
     joined = Concatenate()([Add()([start, once, shared(once)]), Multiply()([start, once])])
     y = Softmax()(Dense(4)(GlobalAveragePooling2D()(joined)))
     return ready(Model(x, y, seed=2))
+
+
+def odd():
+    """What the others leave out: groups, strides, dilation, paddings, activations, average pooling."""
+    return ready(
+        Sequential(
+            [
+                Conv2D(6, (3, 2), padding=((1, 0), (2, 1)), groups=3, activation="gelu", input_shape=SHAPE),
+                AveragePooling2D(3, strides=2, padding="same"),
+                Conv2D(8, 3, strides=2, dilation_rate=2, padding="same", groups=2, use_bias=False),
+                GELU(approximate=True),
+                MaxPooling2D(2, strides=1, padding="same"),
+                Linear(),
+                BatchNormalization(center=False, scale=False),
+                Flatten(),
+                Dense(5, activation="gelu", use_bias=False),
+                Dense(3),
+                Softmax(),
+            ],
+            seed=4,
+        )
+    )
 
 
 def nested():

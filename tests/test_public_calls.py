@@ -202,6 +202,7 @@ CALLS = {
             "confusion": {"y": Y},
             "deep_dream": {"layer": "conv2d", "octaves": 1, "steps": 1},
             "effective_field": {"layer": "conv2d"},
+            "explain": {"x": X[0], "layer": "dense", "index": 0},
             "mistakes": {"y": Y},
             "top_patches": {"layer": "conv2d", "channel": 0},
             "features": {},

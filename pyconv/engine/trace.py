@@ -103,7 +103,7 @@ class Trace:
         self.constants = []  # calls that depend on parameters alone, to run when these change
         self.inputs = {}
         self.layer = None  # whose calls are being added
-        self.given = {}  # layer -> what its uses gave, in order
+        self.uses = {}  # layer -> (inputs, output) of each of its uses, in order
         self._gradients = gradients or {}
         self._written = set()  # parameters whose gradient is there
         self._partial = []  # (parameter, Buffer): what is still to be added to it
@@ -139,8 +139,9 @@ class Trace:
     def apply(self, layer, *inputs):
         """Add the calls of `layer` on `inputs`; return its output."""
         with self._within(layer):
-            y = layer.trace(self, *(self._readable(layer, x) for x in inputs))
-        self.given.setdefault(layer, []).append(y)
+            given = [self._readable(layer, x) for x in inputs]
+            y = layer.trace(self, *given)
+        self.uses.setdefault(layer, []).append((given, y))
         return y
 
     def chain(self, layers, x):

@@ -2,6 +2,7 @@
 
 from pyconv import names
 from pyconv.inspect.answers import confusion, mistakes, top_patches
+from pyconv.inspect.explanation import explain
 from pyconv.inspect.features import features
 from pyconv.inspect.fields import effective_field, receptive_field
 from pyconv.inspect.gradients import grad_cam, gradient, occlusion, saliency
@@ -11,6 +12,7 @@ __all__ = [
     "confusion",
     "deep_dream",
     "effective_field",
+    "explain",
     "features",
     "grad_cam",
     "gradient",

@@ -21,11 +21,21 @@ class Probe:
             values, times `weights` of `run`, the gradient is taken.
         with_respect_to: layers of whose outputs the gradient is wanted; INPUT: the images.
         of_squares: take it of half the squares of these values.
+        with_inputs: what the layers read is wanted, too.
     """
 
     INPUT, SCORES = "input", "scores"
 
-    def __init__(self, model, shape, layers=(), gradient_of=None, with_respect_to=(INPUT,), of_squares=False):
+    def __init__(
+        self,
+        model,
+        shape,
+        layers=(),
+        gradient_of=None,
+        with_respect_to=(INPUT,),
+        of_squares=False,
+        with_inputs=False,
+    ):
         self._model, self.shape = model, shape
         network, found = model.network, {name: layer_at(model, name) for name in layers}
         targets = {name: layer_at(model, name) for name in with_respect_to if name != self.INPUT}
@@ -38,6 +48,8 @@ class Probe:
         x.needs_gradient = gradient_of is not None
         outputs = network.trace(trace, [x])
         wanted = {f"value {name}": _first(trace, layer, name) for name, layer in found.items()}
+        for name, layer in found.items() if with_inputs else ():
+            wanted |= {f"input {i} {name}": buffer for i, buffer in enumerate(_use(trace, layer, name)[0])}
         if gradient_of is not None:
             of = _first(trace, end, gradient_of) if end else below_softmax(trace, outputs[0])
             start = trace.input("weights", of.shape)
@@ -54,7 +66,7 @@ class Probe:
             buffer.storage.pinned = True
         if gradient_of is None:
             fuse(trace)
-        self._plan = Plan(trace, wanted)
+        self._plan, self._names = Plan(trace, wanted), set(wanted)
         self.weights_shape = wanted["of"].shape if gradient_of is not None else None
 
     def values(self, x):
@@ -72,6 +84,14 @@ class Probe:
         """Return a layer's output, a copy."""
         return self._plan[f"value {name}"].numpy().copy()
 
+    def inputs(self, name):
+        """Return what a layer read, copies."""
+        found, i = [], 0
+        while f"input {i} {name}" in self._names:
+            found.append(self._plan[f"input {i} {name}"].numpy().copy())
+            i += 1
+        return found
+
     def gradient(self, name=INPUT):
         """Return the gradient with respect to a layer's output, or the images; a copy."""
         return self._plan[f"gradient {name}"].numpy().copy()
@@ -83,9 +103,14 @@ class Probe:
 
 def _first(trace, layer, name):
     """Return what the first use of a layer gave."""
-    if layer not in trace.given:
+    return _use(trace, layer, name)[1]
+
+
+def _use(trace, layer, name):
+    """Return (inputs, output) of the first use of a layer."""
+    if layer not in trace.uses:
         raise ValueError(f"[inspect] {name} works inside another layer, expected that one's name")
-    return trace.given[layer][0]
+    return trace.uses[layer][0]
 
 
 def below_softmax(trace, y):

@@ -161,6 +161,10 @@ class Layer(Configurable):
         """Return the `Units` of its input that units of its output see; None: all of it."""
         return units
 
+    def explain(self, inputs, index):
+        """Return the `Step`s to the output's value at `index`, of one example's inputs, float64."""
+        raise NotImplementedError(f"[{self.label}] the layer does not say how its values come about")
+
     def multiply_adds(self, input_shape):
         """Return the multiply-adds of one example's forward pass."""
         return sum(child.multiply_adds(child.input_shape) for child in self.children)

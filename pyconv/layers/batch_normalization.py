@@ -7,6 +7,7 @@ import numpy as np
 from pyconv.arguments import flag, number
 from pyconv.layers import arguments
 from pyconv.layers.base import Layer
+from pyconv.layers.steps import normalised
 
 __all__ = ["BatchNormalization"]
 
@@ -58,6 +59,11 @@ class BatchNormalization(Layer):
 
     def multiply_adds(self, input_shape):
         return math.prod(input_shape)
+
+    def explain(self, inputs, index):
+        learnt = {name: p.numpy()[index[-1]] for name, p in (("gamma", self.gamma), ("beta", self.beta)) if p}
+        mean, variance = (p.numpy()[index[-1]] for p in (self.moving_mean, self.moving_variance))
+        return [normalised(inputs[0][index], mean, variance, self.epsilon, **learnt)]
 
     def trace(self, trace, x):
         if trace.training and self.trainable:

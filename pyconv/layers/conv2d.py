@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
+
 from pyconv import _core
 from pyconv.arguments import flag, integer
 from pyconv.layers import arguments
 from pyconv.layers.activation import activation_layer
 from pyconv.layers.base import Layer
+from pyconv.layers.steps import weighted_sum, window
 
 __all__ = ["Conv2D"]
 
@@ -97,6 +100,18 @@ class Conv2D(Layer):
     def sees(self, units):
         window = {"stride": self.strides, "padding": self.padding, "dilation": self.dilation_rate}
         return units.windows(self.input_shape[:2], self.kernel_size, **window)
+
+    def explain(self, inputs, index):
+        channel, size = index[2], self.input_shape[-1] // self.groups
+        first = channel // (self.filters // self.groups) * size
+        geometry = (self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        values, _ = window(inputs[0][..., first : first + size], index, *geometry)
+        kernel = self.kernel.numpy()[..., channel].astype(np.float64)
+        bias = float(self.bias.numpy()[channel]) if self.use_bias else None
+        step = weighted_sum("convolution", values, kernel, bias)
+        if not self.activation:
+            return [step]
+        return [step, *self.activation.explain([np.full((1, 1, 1), step.value)], (0, 0, 0))]
 
     def multiply_adds(self, input_shape):
         height, width, _ = self.output_shape(input_shape)

@@ -1,9 +1,12 @@
 """Fully connected layer."""
 
+import numpy as np
+
 from pyconv.arguments import flag, integer
 from pyconv.layers import arguments
 from pyconv.layers.activation import activation_layer
 from pyconv.layers.base import Layer
+from pyconv.layers.steps import weighted_sum
 
 __all__ = ["Dense"]
 
@@ -59,6 +62,17 @@ class Dense(Layer):
 
     def sees(self, units):
         return None
+
+    def explain(self, inputs, index):
+        kernel = self.kernel.numpy().astype(np.float64)
+        bias = self.bias.numpy() if self.use_bias else None
+        step = weighted_sum(
+            "weighted sum", inputs[0], kernel[:, index[0]], None if bias is None else float(bias[index[0]])
+        )
+        if not self.activation:
+            return [step]
+        sums = inputs[0] @ kernel + (0 if bias is None else bias)
+        return [step, *self.activation.explain([sums], index)]
 
     def multiply_adds(self, input_shape):
         return input_shape[0] * self.units

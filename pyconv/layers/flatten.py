@@ -2,7 +2,10 @@
 
 import math
 
+import numpy as np
+
 from pyconv.layers.base import Layer
+from pyconv.layers.steps import Step
 
 __all__ = ["Flatten"]
 
@@ -19,6 +22,10 @@ class Flatten(Layer):
 
     def sees(self, units):
         return None
+
+    def explain(self, inputs, index):
+        place = tuple(map(int, np.unravel_index(index[0], inputs[0].shape)))
+        return [Step("taken", {"place": place}, float(inputs[0][place]))]
 
     def trace(self, trace, x):
         y = x.reshape((x.shape[0], *self.output_shape(x.shape[1:])))

@@ -3,9 +3,12 @@
 import functools
 import operator
 
+import numpy as np
+
 from pyconv.arguments import integer
 from pyconv.engine.expression import Expression
 from pyconv.layers.base import Layer
+from pyconv.layers.steps import Step
 
 __all__ = ["Add", "Concatenate", "Multiply"]
 
@@ -35,12 +38,20 @@ class _Merging(Layer):
 class Add(_Merging):
     """The sum of values of one shape: `Add()([a, b, ...])`."""
 
+    def explain(self, inputs, index):
+        values = np.array([x[index] for x in inputs])
+        return [Step("sum", {"values": values}, float(values.sum()), ("values",))]
+
     def trace(self, trace, *x):
         return functools.reduce(operator.add, (Expression(trace, one) for one in x)).buffer
 
 
 class Multiply(_Merging):
     """The product, element by element, of values of one shape: `Multiply()([a, b, ...])`."""
+
+    def explain(self, inputs, index):
+        values = np.array([x[index] for x in inputs])
+        return [Step("product", {"values": values}, float(values.prod()))]
 
     def trace(self, trace, *x):
         return functools.reduce(operator.mul, (Expression(trace, one) for one in x)).buffer
@@ -73,6 +84,15 @@ class Concatenate(_Merging):
         place, joined = self._place(shapes[0]), list(shapes[0])
         joined[place] = sum(shape[place] for shape in shapes)
         return tuple(joined)
+
+    def explain(self, inputs, index):
+        axis, number = self._place(inputs[0].shape), 0
+        place = list(index)
+        while place[axis] >= inputs[number].shape[axis]:
+            place[axis] -= inputs[number].shape[axis]
+            number += 1
+        place = tuple(place)
+        return [Step("taken", {"input": number, "place": place}, float(inputs[number][place]))]
 
     def trace(self, trace, *x):
         return functools.reduce(functools.partial(self._join, trace), x)

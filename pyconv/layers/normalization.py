@@ -4,6 +4,7 @@ import numpy as np
 
 from pyconv.arguments import shown
 from pyconv.layers.base import Layer
+from pyconv.layers.steps import normalised
 
 __all__ = ["Normalization"]
 
@@ -68,6 +69,10 @@ class Normalization(Layer):
                 )
             parameter = self.add_weight(name, channels, "zeros", trainable=False)
             parameter.assign(np.broadcast_to(np.asarray(value, np.float32), channels))
+
+    def explain(self, inputs, index):
+        mean, variance = (parameter.numpy()[index[-1]] for parameter in self.parameters)
+        return [normalised(inputs[0][index], mean, variance)]
 
     def trace(self, trace, x):
         mean, variance = self.parameters

@@ -1,8 +1,11 @@
 """Max, average and global average pooling."""
 
+import numpy as np
+
 from pyconv import _core
 from pyconv.layers import arguments
 from pyconv.layers.base import Layer
+from pyconv.layers.steps import Step, mean, window
 
 __all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "MaxPooling2D"]
 
@@ -34,6 +37,12 @@ class _Pooling2D(Layer):
         window = {"stride": self.strides, "padding": self.padding}
         return units.windows(self.input_shape[:2], self.pool_size, **window)
 
+    def _window(self, x, index):
+        """Return (values, inside) of a window in the output's channel."""
+        channel = x[..., index[2]][..., None]
+        values, inside = window(channel, index, self.pool_size, self.strides, self.padding)
+        return values[..., 0], inside
+
 
 class MaxPooling2D(_Pooling2D):
     """Largest value of each window, with Keras' arguments. Padding never wins; the first of equals does.
@@ -43,6 +52,12 @@ class MaxPooling2D(_Pooling2D):
         strides: integer or (height, width); None: the window's size.
         padding: as in `Conv2D`.
     """
+
+    def explain(self, inputs, index):
+        values, inside = self._window(inputs[0], index)
+        best = np.where(inside, values, -np.inf)
+        winner = tuple(map(int, np.unravel_index(best.argmax(), best.shape)))
+        return [Step("maximum", {"values": values, "inside": inside, "winner": winner}, float(best[winner]))]
 
     def trace(self, trace, x):
         y = trace.buffer((x.shape[0], *self.output_shape(x.shape[1:])))
@@ -68,6 +83,10 @@ class AveragePooling2D(_Pooling2D):
         strides: integer or (height, width); None: the window's size.
         padding: as in `Conv2D`.
     """
+
+    def explain(self, inputs, index):
+        values, inside = self._window(inputs[0], index)
+        return [mean("mean", values, max(int(inside.sum()), 1))]
 
     def trace(self, trace, x):
         options = {**self._geometry, "count_include_pad": False}
@@ -96,6 +115,10 @@ class GlobalAveragePooling2D(Layer):
 
     def sees(self, units):
         return None
+
+    def explain(self, inputs, index):
+        values = inputs[0][..., index[0]]
+        return [mean("mean", values, values.size)]
 
     def trace(self, trace, x):
         n, height, width, channels = x.shape
