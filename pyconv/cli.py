@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a recipe's network; write a run folder",
     "evaluate": "loss and accuracy of a run on its test set",
     "predict": "classify images with a run's network",
+    "inspect": "pictures of what goes on inside a run's network",
 }
 INTERRUPTED = 130  # exit status of what Ctrl-C ended, as shells have it
 
@@ -36,7 +37,10 @@ def main(argv=None):
         parser.print_help()
         return 2
     args = parser.parse_args(argv)
-    return run(importlib.import_module(f"pyconv.{args.command}").main, args.arguments)
+    module = importlib.import_module(f"pyconv.{args.command}")
+    if hasattr(module, "__path__"):  # a package: its command lies beside its functions
+        module = importlib.import_module(f"{module.__name__}.__main__")
+    return run(module.main, args.arguments)
 
 
 def run(command, argv=None):

@@ -95,7 +95,7 @@ def deep_dream(
     octaves=4,
     octave_scale=1.4,
     steps=20,
-    step=0.01,
+    step=0.005,
     jitter=8,
     values=None,
     seed=0,
