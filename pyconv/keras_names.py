@@ -159,6 +159,8 @@ INSTEAD = {
         "InputLayer": "Input",
         "Identity": "Linear",
         "add": "Add()([a, b])",
+        "concatenate": "Concatenate()([a, b])",
+        "multiply": "Multiply()([a, b])",
         "Rescaling": "Normalization(mean=-offset / scale, variance=1 / scale**2)",
         "RandomFlip": _AUGMENTATION,
         "RandomRotation": _AUGMENTATION,
@@ -178,7 +180,6 @@ INSTEAD = {
         "sparse_categorical_accuracy": 'its name, metrics=["sparse_categorical_accuracy"]',
     },
     "callbacks": {
-        "TensorBoard": "CSVLogger",
         "ProgbarLogger": "the argument verbose of fit",
         "TerminateOnNaN": "fit alone, which stops at the first NaN and names its layer",
         "BackupAndRestore": "ModelCheckpoint and pyconv.load_model, which continues bit for bit",

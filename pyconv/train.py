@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 import pyconv
-from pyconv import arguments, callbacks, checkpoint, cli, recipes
+from pyconv import arguments, callbacks, checkpoint, cli, plots, recipes
 from pyconv.engine import data
 from pyconv.engine.fit_arguments import log_names
 from pyconv.layers import Normalization
@@ -48,10 +48,11 @@ def main(argv=None, *, load_dataset=None, more=()):
             run = RunFolder.new(_folder(args.run_dir, "--run-dir"), config)
             stack.enter_context(run.hold(new=True))
         dataset = load_dataset(settings.dataset, config["data_dir"])
-        return _train(run, saved, recipe, settings, config, machine, dataset, more)
+        options = {"tensorboard": args.tensorboard, "more": more}
+        return _train(run, saved, recipe, settings, config, machine, dataset, **options)
 
 
-def _train(run, saved, recipe, settings, config, machine, dataset, more):
+def _train(run, saved, recipe, settings, config, machine, dataset, *, tensorboard, more):
     train, test, class_names = dataset
     if settings.validation_split:
         train, validation = data.split(*train, settings.validation_split)
@@ -68,6 +69,7 @@ def _train(run, saved, recipe, settings, config, machine, dataset, more):
 
     config["class_names"] = list(class_names)
     watchers = resume(run, saved, config, model) if saved else start(run, config)
+    board = [callbacks.TensorBoard(run.path / "tensorboard", 1, write_images=True)] if tensorboard else []
     save = SaveLast(run, config, watchers)
     describe(model, machine, settings.dataset, len(class_names), train, validation, test)
 
@@ -76,7 +78,7 @@ def _train(run, saved, recipe, settings, config, machine, dataset, more):
             *train,
             batch_size=settings.batch_size,
             epochs=settings.epochs,
-            callbacks=[*watchers, save, *more],
+            callbacks=[*watchers, *board, save, *more],
             validation_data=validation,
             validation_batch_size=max(settings.batch_size, 128),
             augment=make_augmentation(settings),
@@ -93,6 +95,7 @@ def _train(run, saved, recipe, settings, config, machine, dataset, more):
         print(f"interrupted and saved; {_how_to_continue(run)}")
         return cli.INTERRUPTED
     describe_result(run, watchers, model, None if validation is test else test)
+    draw_curves(run, watchers)
     return 0
 
 
@@ -114,6 +117,7 @@ def parse(argv):
     )
     folder = parser.add_mutually_exclusive_group()
     folder.add_argument("--run-dir", help="folder to write (default: runs/<recipe>-<dataset>-<time>)")
+    parser.add_argument("--tensorboard", action="store_true", help="write RUN/tensorboard, too")
     folder.add_argument("--resume", metavar="RUN", help="continue the run in this folder, bit for bit")
     cli.add_machine_options(parser)
     defaults = [recipes.get(name).Settings() for name in recipes.NAMES]
@@ -297,6 +301,13 @@ def describe(model, machine, dataset, classes, train, validation, test):
         f"data:   {dataset}, {sizes} and {len(test[0]):,} test images of {shape}, {classes} classes",
         flush=True,
     )
+
+
+def draw_curves(run, watchers):
+    """Write curves.png, where matplotlib is there."""
+    history = next(watcher.history for watcher in watchers if isinstance(watcher, RunHistory))
+    with contextlib.suppress(ModuleNotFoundError):
+        plots.curves(history, run.path.name).savefig(run.path / "curves.png")
 
 
 def describe_result(run, watchers, model, test):

@@ -220,6 +220,7 @@ CALLS = {
     "LearningRateScheduler": (callbacks.LearningRateScheduler, {"schedule": lambda epoch: 0.1}),
     "ModelCheckpoint": (callbacks.ModelCheckpoint, {"filepath": "w.safetensors"}),
     "ReduceLROnPlateau": (callbacks.ReduceLROnPlateau, {}),
+    "TensorBoard": (callbacks.TensorBoard, {}),
 }
 
 

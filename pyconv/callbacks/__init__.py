@@ -10,6 +10,7 @@ from pyconv.callbacks.base import (
     LearningRateScheduler,
 )
 from pyconv.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from pyconv.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger",
@@ -21,6 +22,7 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "TensorBoard",
 ]
 
 
