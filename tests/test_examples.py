@@ -49,6 +49,19 @@ def test_a_loss_of_ones_own(small_data):
     assert np.isfinite(before).all()
 
 
+def test_the_tour(small_data, tmp_path):
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    spec = importlib.util.spec_from_file_location("make_tour", ROOT / "docs" / "make_tour.py")
+    tour = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tour)
+    tour.main(tmp_path)
+    drawn = {f"tour/{path.name}" for path in (tmp_path / "tour").iterdir()}
+    shown = set(re.findall(r"!\[.*?\]\((.*?)\)", tour.PAGE.read_text()))
+    assert shown - drawn == {"tour/cifar10_channels.png", "tour/cifar10_dream.png"}
+    assert drawn <= shown
+    assert all((ROOT / "docs" / path).exists() for path in shown)
+
+
 def test_the_readmes_python(tmp_path, monkeypatch, capsys):
     """The whole training: a reader's first one keeps what the text below it promises."""
     monkeypatch.chdir(tmp_path)

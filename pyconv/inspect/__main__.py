@@ -47,9 +47,9 @@ def main(argv=None):
     dataset = run.config["settings"]["dataset"]
     cli.check_data_dir(dataset, args.data_dir)
     _, (x, y), names = cli.load_dataset(dataset, args.data_dir or run.config["data_dir"])
-    chosen = (
-        np.stack([read_image(one, model.input_shape) for one in args.images]) if args.images else x[:_SHOWN]
-    )
+    chosen = x[: _WALL**2]
+    if args.images:
+        chosen = np.stack([read_image(one, model.input_shape) for one in args.images])
     out = Path(args.out or run.path / "inspect")
     out.mkdir(parents=True, exist_ok=True)
     for name, make in _pictures(model, run, x, y, names, chosen, args.steps):

@@ -35,7 +35,8 @@ def maximise(
         model: a built model of one input: images.
         of: a class, or a channel of `layer` (the mean of its map), or a list of such, an image for each; with
             `layer`, a tuple (row, column, channel): one unit.
-        layer: a layer's name. None: the model's scores, below the softmax at its end.
+        layer: a layer's name; of its values below its own activation, whose gradient may be 0 everywhere.
+            None: the model's scores, below the softmax at its end.
         steps: of Adam.
         size: (H, W). None: the model's; another one needs a layer before Flatten or Dense.
         parametrisation: "fourier", or "pixel".
@@ -71,7 +72,7 @@ def maximise(
     if layer is not None:
         layer_at(model, layer)
     shape = (len(wanted), height, width, model.input_shape[2])
-    probe = Probe(model, shape, gradient_of=Probe.SCORES if layer is None else layer)
+    probe = Probe(model, shape, gradient_of=Probe.SCORES if layer is None else layer, below_activation=True)
     weights = _weights(probe.weights_shape, wanted, op)
     picture, adam = _PARAMETRISATIONS[chosen](shape, rng), Adam(rate)
     for _ in range(steps):

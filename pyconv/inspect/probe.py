@@ -21,6 +21,7 @@ class Probe:
             values, times `weights` of `run`, the gradient is taken.
         with_respect_to: layers of whose outputs the gradient is wanted; INPUT: the images.
         of_squares: take it of half the squares of these values.
+        below_activation: take it of what a layer gives before its own activation.
         with_inputs: what the layers read is wanted, too.
     """
 
@@ -34,6 +35,7 @@ class Probe:
         gradient_of=None,
         with_respect_to=(INPUT,),
         of_squares=False,
+        below_activation=False,
         with_inputs=False,
     ):
         self._model, self.shape = model, shape
@@ -52,6 +54,8 @@ class Probe:
             wanted |= {f"input {i} {name}": buffer for i, buffer in enumerate(_use(trace, layer, name)[0])}
         if gradient_of is not None:
             of = _first(trace, end, gradient_of) if end else below_softmax(trace, outputs[0])
+            if below_activation and getattr(end, "activation", None) in trace.uses:
+                (of,), _ = trace.uses[end.activation][0]
             start = trace.input("weights", of.shape)
             if of_squares:
                 start = trace.call("multiply", a=of, b=start, y=trace.buffer(of.shape))

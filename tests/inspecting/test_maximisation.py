@@ -39,7 +39,10 @@ def test_resized(rng):
 
 
 @pytest.mark.parametrize("parametrisation", ["fourier", "pixel"])
-@pytest.mark.parametrize(("layer", "of"), [(None, [1, 3]), ("conv2d_1", [0, 5]), ("conv2d", [(3, 4, 2)])])
+@pytest.mark.parametrize(
+    ("layer", "of"),
+    [(None, [1, 3]), ("conv2d_1", [0, 5]), ("conv2d", [(3, 4, 2)]), ("conv2d_1", [(3, 4, 2)])],
+)
 def test_it_excites_what_it_is_asked_to(backend, rng, parametrisation, layer, of):
     model = chain()
     options = {"steps": 30, "parametrisation": parametrisation, "seed": 4}
@@ -64,6 +67,17 @@ def test_it_excites_what_it_is_asked_to(backend, rng, parametrisation, layer, of
 
     assert (reached(images) > reached(noise)).all()
     np.testing.assert_array_equal(images, inspect.maximise(model, of, layer, **options))
+
+
+def test_a_channel_that_is_silent_at_first():
+    """ReLU gives 0, and so does its gradient: what lies below is asked."""
+    model = chain()
+    layer = model.get_layer("conv2d_1")
+    layer.bias.assign(np.full(8, -0.8))
+    noise = inspect.maximise(model, 0, "conv2d_1", steps=0)
+    assert inspect.features(model, noise, "conv2d_1")["conv2d_1"][..., 0].max() == 0
+    made = inspect.maximise(model, 0, "conv2d_1", steps=100, values=(-3, 3))
+    assert inspect.features(model, made, "conv2d_1")["conv2d_1"][..., 0].max() > 0
 
 
 def test_other_sizes_values_and_smoothness():
