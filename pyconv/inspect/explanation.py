@@ -6,7 +6,7 @@ import numpy as np
 
 from pyconv import arguments
 from pyconv.engine.data import as_array
-from pyconv.inspect.probe import Probe, expect_images, images_of, layer_at
+from pyconv.inspect.probe import expect_images, images_of, layer_at, probe_of
 from pyconv.layers import Residual
 from pyconv.layers.steps import Step
 
@@ -44,30 +44,31 @@ def explain(model, x, layer, index):
     if len(images) != 1:
         raise ValueError(f"[{op}] x has {len(images)} images, expected one")
     inner = [f"{layer}/{i}" for i in _ends(found)] if isinstance(found, Residual) else []
-    probe = Probe(model, images.shape, [layer, *inner], with_inputs=True)
-    probe.values(images)
-    output = probe.value(layer)[0]
-    given = arguments.items(
-        [index] if isinstance(index, (int, np.integer)) else index, "index", op, "an index"
-    )
-    if len(given) != output.ndim:
-        raise ValueError(f"[{op}] index has {len(given)} numbers, layer {layer} gives {output.shape}")
-    place = tuple(
-        arguments.integer(i, "index", op, least=0, most=size - 1)
-        for i, size in zip(given, output.shape, strict=True)
-    )
-    inputs = [one[0].astype(np.float64) for one in probe.inputs(layer)]
-    if isinstance(found, Residual):
-        branches = [probe.value(name)[0] for name in inner]
-        values = np.array(
-            [one[place] for one in branches] + [inputs[0][place]] * (2 - len(branches)), np.float64
+    with model.trainer.turns:
+        probe = probe_of(model, images.shape, [layer, *inner], with_inputs=True)
+        probe.values(images)
+        output = probe.value(layer)[0]
+        given = arguments.items(
+            [index] if isinstance(index, (int, np.integer)) else index, "index", op, "an index"
         )
-        steps = [Step("sum", {"values": values}, float(values.sum()), ("values",))]
-    else:
-        steps = found.explain(inputs, place)
-    if not steps:
-        steps = [Step("taken", {"place": place}, float(inputs[0][place]))]
-    return Explanation(layer, place, float(output[place]), steps)
+        if len(given) != output.ndim:
+            raise ValueError(f"[{op}] index has {len(given)} numbers, layer {layer} gives {output.shape}")
+        place = tuple(
+            arguments.integer(i, "index", op, least=0, most=size - 1)
+            for i, size in zip(given, output.shape, strict=True)
+        )
+        inputs = [one[0].astype(np.float64) for one in probe.inputs(layer)]
+        if isinstance(found, Residual):
+            branches = [probe.value(name)[0] for name in inner]
+            values = np.array(
+                [one[place] for one in branches] + [inputs[0][place]] * (2 - len(branches)), np.float64
+            )
+            steps = [Step("sum", {"values": values}, float(values.sum()), ("values",))]
+        else:
+            steps = found.explain(inputs, place)
+        if not steps:
+            steps = [Step("taken", {"place": place}, float(inputs[0][place]))]
+        return Explanation(layer, place, float(output[place]), steps)
 
 
 def _ends(residual):

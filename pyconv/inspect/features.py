@@ -4,7 +4,7 @@ import numpy as np
 
 from pyconv import arguments
 from pyconv.engine.fit_arguments import BATCH
-from pyconv.inspect.probe import Probe, images_of, layer_at
+from pyconv.inspect.probe import images_of, layer_at, probe_of
 
 
 def features(model, x, layers=None, batch_size=BATCH):
@@ -24,19 +24,24 @@ def features(model, x, layers=None, batch_size=BATCH):
     for name in names:
         layer_at(model, name)
     size = arguments.integer(batch_size, "batch_size", "features", least=1)
-    parts = list(batches(model, x, names, size))
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+    found, done = {}, 0
+    for values in batches(model, x, names, size):
+        for name, value in values.items():
+            if name not in found:
+                found[name] = np.empty((len(x), *value.shape[1:]), np.float32)
+            found[name][done : done + len(value)] = value
+        done += size
+    return found
 
 
 def batches(model, x, names, size):
-    """Yield what layers give for `size` images at a time: {name: float32 (n, ...)}."""
-    probe = None
+    """Yield what layers give for `size` images at a time: {name: float32 (n, ...)}, views for that turn."""
     for start in range(0, max(len(x), 1), size):
         batch = x[start : start + size]
-        if probe is None or batch.shape != probe.shape:
-            probe = Probe(model, batch.shape, names)
-        probe.values(batch)
-        yield {name: probe.value(name) for name in names}
+        with model.trainer.turns:
+            probe = probe_of(model, batch.shape, names)
+            probe.values(batch)
+            yield {name: probe.value(name) for name in names}
 
 
 def _names(layers):

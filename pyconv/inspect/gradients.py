@@ -4,7 +4,7 @@ import numpy as np
 
 from pyconv import arguments
 from pyconv.engine.data import as_array
-from pyconv.inspect.probe import Probe, images_of, layer_at, shape_of
+from pyconv.inspect.probe import Probe, images_of, layer_at, probe_of, shape_of
 from pyconv.layers import Conv2D
 
 _MOST_SAMPLES = 10_000
@@ -27,9 +27,10 @@ def gradient(model, x, of=None, layer=None):
     x = images_of(model, x, "gradient")
     if layer is not None:
         layer_at(model, layer)
-    probe = Probe(model, x.shape, gradient_of=Probe.SCORES if layer is None else layer)
-    probe.gradients(x, _weights(probe, x, of, layer, "gradient"))
-    return probe.gradient()
+    with model.trainer.turns:
+        probe = probe_of(model, x.shape, gradient_of=Probe.SCORES if layer is None else layer)
+        probe.gradients(x, _weights(probe, x, of, layer, "gradient"))
+        return probe.gradient().copy()
 
 
 def saliency(model, x, of=None, samples=0, noise=0.1, seed=0):
@@ -51,7 +52,7 @@ def saliency(model, x, of=None, samples=0, noise=0.1, seed=0):
     weights = _weights(probe, x, of, None, "saliency")
     if not samples:
         probe.gradients(x, weights)
-        return np.abs(probe.gradient()).max(-1)
+        return np.abs(probe.gradient()).max(-1)  # a copy
     rng = np.random.default_rng(arguments.seed(seed, "saliency"))
     axes = tuple(range(1, x.ndim))
     sigma = noise * (x.max(axes, keepdims=True) - x.min(axes, keepdims=True))
@@ -80,10 +81,11 @@ def grad_cam(model, x, of=None, layer=None):
         layer = convolutions[-1]
     if len(shape_of(model, layer)) != 3:
         raise ValueError(f"[grad_cam] layer {layer} has no maps, expected one that gives (H, W, C)")
-    probe = Probe(model, x.shape, [layer], gradient_of=Probe.SCORES, with_respect_to=[layer])
-    probe.gradients(x, _weights(probe, x, of, None, "grad_cam"))
-    shares = probe.gradient(layer).mean((1, 2), keepdims=True)
-    return np.maximum((shares * probe.value(layer)).sum(-1), 0)
+    with model.trainer.turns:
+        probe = probe_of(model, x.shape, [layer], gradient_of=Probe.SCORES, with_respect_to=[layer])
+        probe.gradients(x, _weights(probe, x, of, None, "grad_cam"))
+        shares = probe.gradient(layer).mean((1, 2), keepdims=True)
+        return np.maximum((shares * probe.value(layer)).sum(-1), 0)
 
 
 def occlusion(model, x, of=None, size=8, stride=4, value=None):

@@ -80,11 +80,13 @@ class Warp:
 
     def gradient(self, dimages):
         """Return the gradient with respect to the images, from that of what the warp gave."""
-        flat = dimages.reshape(len(dimages), -1, dimages.shape[-1])
-        back = np.zeros_like(flat)
-        for place, share in self._taps:
-            np.add.at(back, (slice(None), place), flat * share[:, None])
-        return back.reshape(dimages.shape)
+        n, *size, channels = dimages.shape
+        flat = np.moveaxis(dimages, -1, 1).reshape(n * channels, -1)
+        first = flat.shape[1] * np.arange(len(flat))[:, None]  # of each map in a row of all
+        places = np.concatenate([first + place for place, _ in self._taps], 1)
+        shares = np.concatenate([flat * share for _, share in self._taps], 1)
+        back = np.bincount(places.ravel(), shares.ravel(), flat.size)
+        return np.moveaxis(back.reshape(n, channels, *size), 1, -1)
 
 
 class Adam:

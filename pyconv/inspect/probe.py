@@ -3,6 +3,7 @@
 import numpy as np
 
 from pyconv import arguments
+from pyconv.engine.batch import Batch
 from pyconv.engine.data import as_images
 from pyconv.engine.fusion import fuse
 from pyconv.engine.plan import Plan
@@ -12,6 +13,9 @@ from pyconv.models import Model
 
 class Probe:
     """A plan from a batch of images to values of layers and, where asked, to a gradient.
+
+    `probe_of` keeps those made last, as a model's other plans are kept: whoever uses one of them has the
+    model's turn (`Trainer.turns`) until it has read what it wants.
 
     Args:
         model: a built model of one input.
@@ -85,24 +89,32 @@ class Probe:
         self.values(x)
 
     def value(self, name):
-        """Return a layer's output, a copy."""
-        return self._plan[f"value {name}"].numpy().copy()
+        """Return a layer's output, a view that the next computation overwrites."""
+        return self._plan[f"value {name}"].numpy()
 
     def inputs(self, name):
-        """Return what a layer read, copies."""
+        """Return what a layer read, views."""
         found, i = [], 0
         while f"input {i} {name}" in self._names:
-            found.append(self._plan[f"input {i} {name}"].numpy().copy())
+            found.append(self._plan[f"input {i} {name}"].numpy())
             i += 1
         return found
 
     def gradient(self, name=INPUT):
-        """Return the gradient with respect to a layer's output, or the images; a copy."""
-        return self._plan[f"gradient {name}"].numpy().copy()
+        """Return the gradient with respect to a layer's output, or the images; a view."""
+        return self._plan[f"gradient {name}"].numpy()
 
     def scores(self):
-        """Return what the gradient is of, a copy."""
-        return self._plan["of"].numpy().copy()
+        """Return what the gradient is of, a view."""
+        return self._plan["of"].numpy()
+
+
+def probe_of(model, shape, layers=(), **options):
+    """Return the `Probe` of these arguments, made anew only where the model does not keep it. In its turn."""
+    batch = Batch(shape[0], ((tuple(shape[1:]), "float32"),), model.device)
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    key = ("probe", batch, tuple(layers), *sorted(options.items()), model.network.key)
+    return model.trainer.plans.get(key, lambda: Probe(model, shape, layers, **options))
 
 
 def _first(trace, layer, name):
