@@ -19,7 +19,8 @@ LIBRARIES = {
     "pyconv": (inspect_pyconv.TASKS, ("",)),
     "PyTorch": (inspect_torch.TASKS, inspect_torch.VARIANTS),
 }
-TOLERANCE = {"features": 1e-4, "gradient": 1e-3, "maximise": None, "dream": None}
+# Where rounding differs, a ReLU or a maximum may switch, and with it a whole path of the gradient.
+TOLERANCE = {"features": 1e-4, "gradient": 1e-2, "maximise": None, "dream": None}
 CHANNELS = 8
 
 
